@@ -1,0 +1,323 @@
+"""What every job shares: what SageMaker Processing tells a container and wants back from it.
+
+Only the standard library and tqdm are imported, so that a wrong option is refused before the
+heavy libraries load.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import re
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from tqdm import tqdm
+
+INPUT = "/opt/ml/processing/input"
+OUTPUT = "/opt/ml/processing/output"
+RECORD = "job.json"
+
+_INCOMPLETE = ".incomplete"
+_MESSAGE_BYTES = 1024  # the part of the message that ExitMessage shows
+_PROGRESS_SECONDS = 5.0
+_SECRET = re.compile("token|password|secret|key", re.IGNORECASE)
+
+_logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class JobError(Exception):
+    """A failure that the job foresaw; its text is shown to the user as it is.
+
+    The text reaches the log and ``ExitMessage``: it names files and columns, never values.
+    """
+
+
+class JobParser(argparse.ArgumentParser):
+    """The parser of an entrypoint: full option names only, defaults shown by ``--help``.
+
+    An option whose default lies under ``INPUT`` is an input channel, one whose default lies under
+    ``OUTPUT`` an output channel; the rest of the path is the channel's name. argparse checks a
+    default that is a string as if it had been typed, and leaves one that is a ``Path`` alone: the
+    first makes an input that must be there, the second one that may be missing.
+    """
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(
+            description=description,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        _leave_message(f"{self.prog}: {message}")
+        super().error(message)
+
+    def outputs(self) -> list[str]:
+        """The names of the arguments that are output channels."""
+        return [
+            action.dest
+            for action in self._actions
+            if str(action.default).startswith(f"{OUTPUT}/")
+        ]
+
+
+def folder(text: str) -> Path:
+    """Type of an option that takes a folder which must exist."""
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {text!r}")
+    return path
+
+
+def fraction(text: str) -> float:
+    """Type of an option that takes a number above 0 and below 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and below 1")
+    return value
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """Type of an option that takes a whole number of ``minimum`` or more."""
+
+    def integer(text: str) -> int:
+        value = int(text)
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"{text} is less than {minimum}")
+        return value
+
+    return integer
+
+
+@dataclass(frozen=True)
+class Host:
+    """This host among the hosts of the job, of which a job outside SageMaker has one."""
+
+    name: str = "algo-1"
+    index: int = 0
+    count: int = 1
+    sharded: frozenset[Path] = frozenset()
+    """Inputs that were dealt out by key, so that each host holds other files."""
+
+    def share(self, items: Sequence[_T]) -> Sequence[_T]:
+        """This host's items of a sequence that is the same on every host."""
+        return items[self.index :: self.count]
+
+    def files(self, path: Path, pattern: str) -> list[Path]:
+        """This host's files below an input, in an order that does not depend on the machine.
+
+        The list may be empty where there are more hosts than files.
+
+        Raises:
+            JobError: no file of the whole job matches.
+        """
+        found = sorted(path.rglob(pattern), key=lambda file: file.relative_to(path).as_posix())
+        mine = found if path in self.sharded else list(self.share(found))
+        if not found and (self.count == 1 or path not in self.sharded):
+            raise JobError(f"{path}: no file matches {pattern}")
+        return mine
+
+
+def this_host() -> Host:
+    """Read from ``/opt/ml/config`` which host this is and how its inputs were shared out.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-container.html
+    """
+    resources = _read_config("resourceconfig.json")
+    if not resources:
+        return Host()
+    hosts = sorted(resources["hosts"])
+    inputs = [
+        channel["S3Input"]
+        for channel in _read_config("processingjobconfig.json").get("ProcessingInputs", [])
+        if "S3Input" in channel
+    ]
+    return Host(
+        name=resources["current_host"],
+        index=hosts.index(resources["current_host"]),
+        count=len(hosts),
+        sharded=frozenset(
+            Path(channel["LocalPath"])
+            for channel in inputs
+            if channel.get("S3DataDistributionType") == "ShardedByS3Key"
+        ),
+    )
+
+
+def progress(items: Sequence[_T], what: str) -> Iterable[_T]:
+    """Iterate with a progress bar on a terminal, and with a log line now and then elsewhere."""
+    if sys.stderr.isatty():
+        return tqdm(items, desc=what)
+    return tqdm(items, desc=what, file=_LogLines(), mininterval=_PROGRESS_SECONDS, ascii=True)
+
+
+def main(
+    parser: JobParser,
+    run: Callable[[argparse.Namespace], None],
+    argv: Sequence[str] | None = None,
+) -> None:
+    """Run a job: parse its arguments, log them, and publish its outputs whole or not at all.
+
+    ``run`` writes to a folder of its own inside each output, which takes the output's place once
+    the job has succeeded, with a record of the job (``job.json``) beside it. On a failure the
+    outputs stay as they were, the reason goes to the log and to ``/opt/ml/output/message``, and
+    the exit code is 1; on SIGTERM or SIGINT it is 128 plus the signal's number; a wrong argument
+    ends with argparse's message and 2.
+    """
+    logging.basicConfig(
+        stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    args = parser.parse_args(argv)
+    started = datetime.now(UTC)
+    arguments = {
+        name: "***" if _SECRET.search(name) else value for name, value in vars(args).items()
+    }
+    _logger.info("arguments %s", json.dumps(arguments, default=str))
+    publication = _Publication([getattr(args, name) for name in parser.outputs()])
+    _exit_on_signals(publication)
+    try:
+        host = this_host()
+        staged = zip(parser.outputs(), publication.begin(), strict=True)
+        run(argparse.Namespace(**{**vars(args), **dict(staged)}))
+        record = {
+            "job": Path(parser.prog).stem,
+            "arguments": arguments,
+            "commit": os.environ.get("SOURCE_COMMIT"),
+            "host": host.name,
+            "hosts": host.count,
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": _versions(),
+        }
+        name = RECORD if host.count == 1 else f"job-{host.name}.json"
+        publication.publish(name, json.dumps(record, indent=2, default=str) + "\n")
+    except Exception as error:
+        publication.discard()
+        reason = _reason(error)
+        _logger.error("%s", reason, exc_info=not isinstance(error, JobError | OSError))
+        _leave_message(reason)
+        sys.exit(1)
+    _logger.info("finished in %.1f s", (datetime.now(UTC) - started).total_seconds())
+
+
+class _Publication:
+    """The outputs of a job on their way from invisible to complete."""
+
+    def __init__(self, outputs: Sequence[Path]) -> None:
+        self._outputs = outputs
+        self._lock = threading.Lock()
+
+    def begin(self) -> list[Path]:
+        for output in self._outputs:
+            shutil.rmtree(output / _INCOMPLETE, ignore_errors=True)
+            (output / _INCOMPLETE).mkdir(parents=True)
+        return [output / _INCOMPLETE for output in self._outputs]
+
+    def publish(self, record_name: str, record: str) -> None:
+        with self._lock:
+            for output in self._outputs:
+                staged = output / _INCOMPLETE
+                (output / record_name).unlink(missing_ok=True)
+                for entry in staged.iterdir():
+                    _remove(output / entry.name)
+                    entry.rename(output / entry.name)
+                (staged / record_name).write_text(record, encoding="utf-8")
+                (staged / record_name).rename(output / record_name)
+                staged.rmdir()
+
+    def discard(self) -> None:
+        with self._lock:
+            for output in self._outputs:
+                shutil.rmtree(output / _INCOMPLETE, ignore_errors=True)
+
+
+class _LogLines:
+    """A file for tqdm that turns each redrawn bar into a line of the log."""
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            _logger.info("%s", line)
+
+    def flush(self) -> None:
+        pass
+
+
+def _exit_on_signals(publication: _Publication) -> None:
+    # A thread of its own: Python's handlers run in the main thread only, which native code
+    # (a query, a fit) can keep for minutes.
+    numbers = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def wait() -> None:
+        number = signal.Signals(signal.sigwait(numbers))
+        publication.discard()
+        _logger.error("stopped by %s", number.name)
+        _leave_message(f"stopped by {number.name}")
+        os._exit(128 + number)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _reason(error: Exception) -> str:
+    """One line without data: what a library says may quote the rows that it choked on."""
+    if isinstance(error, JobError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    frames = list(_frames(error))
+    return f"{type(error).__name__} at {frames[-1]}; the log has the traceback"
+
+
+def _frames(error: Exception) -> Iterator[str]:
+    traceback = error.__traceback__
+    while traceback:
+        yield f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+
+
+def _leave_message(reason: str) -> None:
+    """Put the reason where SageMaker looks for ``ExitMessage``; elsewhere do nothing."""
+    base = _base()
+    if base.is_dir():
+        message = reason.encode(errors="replace")[:_MESSAGE_BYTES].decode(errors="ignore")
+        (base / "output").mkdir(exist_ok=True)
+        (base / "output" / "message").write_text(message, encoding="utf-8")
+
+
+def _read_config(name: str) -> dict[str, Any]:
+    file = _base() / "config" / name
+    config: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return config
+
+
+def _base() -> Path:
+    """``/opt/ml``, or what SageMaker's own toolkits read from the same variable."""
+    return Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+
+
+def _versions() -> dict[str, str]:
+    """Versions of Python and of every distribution that the job imported."""
+    owners = importlib.metadata.packages_distributions()
+    imported = {name.partition(".")[0] for name in sys.modules}
+    names = {owner for module in imported for owner in owners.get(module, [])}
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in sorted(names)
+    }
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

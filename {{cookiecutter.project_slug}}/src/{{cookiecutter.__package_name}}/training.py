@@ -1,0 +1,64 @@
+"""From a data set to a model and what it is worth."""
+
+import json
+import logging
+import pickle
+from pathlib import Path
+from sklearn.metrics import classification_report, confusion_matrix
+
+from . import dataset, model
+from .runtime import JobError
+from .tuning import best_parameters
+
+_logger = logging.getLogger(__name__)
+
+
+class TrainingHandler:
+    """Fit the model on the training side of a data set and measure it on the test side."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def run(self, input_path: Path, trials_path: Path | None, output_path: Path) -> None:
+        """Write ``model.pkl``, ``metrics.json`` and ``report.txt``, the metrics as a table.
+
+        The parameters are those of the best trial below ``trials_path``, or scikit-learn's own
+        defaults where there is none. ``metrics.json`` holds the ``accuracy`` (0 to 1) and ``n`` of
+        the test side, ``precision``, ``recall`` and ``n`` of each of its ``classes``, and the
+        ``confusion_matrix``, whose rows are the true classes and whose columns the predicted ones,
+        in the order of ``labels``.
+
+        Raises:
+            JobError: a side of the data set has no rows, or there is one class only.
+        """
+        features, target = dataset.load(input_path / "train")
+        test_features, test_target = dataset.load(input_path / "test")
+        if len(set(target)) < 2:
+            raise JobError(f"{input_path}: one class only, there is nothing to learn")
+        parameters = best_parameters(trials_path) if trials_path else {}
+        estimator = model.build(parameters, self._seed).fit(features, target)
+        predicted = estimator.predict(test_features)
+
+        labels = sorted({*target, *test_target})
+        report = {"y_true": test_target, "y_pred": predicted, "labels": labels, "zero_division": 0}
+        scores = classification_report(**report, output_dict=True)
+        metrics = {
+            "accuracy": float((predicted == test_target).mean()),
+            "n": len(test_target),
+            "classes": {
+                label: {
+                    "precision": scores[label]["precision"],
+                    "recall": scores[label]["recall"],
+                    "n": int(scores[label]["support"]),
+                }
+                for label in labels
+            },
+            "labels": labels,
+            "confusion_matrix": confusion_matrix(test_target, predicted, labels=labels).tolist(),
+            "parameters": parameters,
+        }
+        with (output_path / "model.pkl").open("wb") as file:
+            pickle.dump(estimator, file)
+        (output_path / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        (output_path / "report.txt").write_text(classification_report(**report, digits=3))
+        _logger.info("accuracy %.4f on %d test rows", metrics["accuracy"], metrics["n"])
