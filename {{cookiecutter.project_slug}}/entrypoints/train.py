@@ -35,9 +35,7 @@ def run(args: argparse.Namespace) -> None:
 
     trials_path = args.trials_path if args.trials_path.is_dir() else None
     handler = TrainingHandler(seed=args.seed)
-    handler.run(
-        input_path=args.input_path, trials_path=trials_path, output_path=args.output_path
-    )
+    handler.run(input_path=args.input_path, trials_path=trials_path, output_path=args.output_path)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,9 +67,7 @@ class JobParser(argparse.ArgumentParser):
     def outputs(self) -> list[str]:
         """The names of the arguments that are output channels."""
         return [
-            action.dest
-            for action in self._actions
-            if str(action.default).startswith(f"{OUTPUT}/")
+            action.dest for action in self._actions if str(action.default).startswith(f"{OUTPUT}/")
         ]
 
 
@@ -204,9 +203,7 @@ def main(
         publication.publish(name, json.dumps(record, indent=2, default=str) + "\n")
     except Exception as error:
         publication.discard()
-        reason = _reason(error)
-        _logger.error("%s", reason, exc_info=not isinstance(error, JobError | OSError))
-        _leave_message(reason)
+        _report(error)
         sys.exit(1)
     _logger.info("finished in %.1f s", (datetime.now(UTC) - started).total_seconds())
 
@@ -269,21 +266,19 @@ def _exit_on_signals(publication: _Publication) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _reason(error: Exception) -> str:
-    """One line without data: what a library says may quote the rows that it choked on."""
+def _report(error: Exception) -> None:
+    """Log an error, and leave one line of it without data: libraries may quote rows in theirs."""
     if isinstance(error, JobError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    frames = list(_frames(error))
-    return f"{type(error).__name__} at {frames[-1]}; the log has the traceback"
-
-
-def _frames(error: Exception) -> Iterator[str]:
-    traceback = error.__traceback__
-    while traceback:
-        yield f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
+        reason = str(error)
+        _logger.error("%s", reason)
+    elif isinstance(error, OSError) and error.strerror:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        _logger.error("%s", reason)
+    else:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        _logger.error("%s", reason, exc_info=error)
+    _leave_message(reason)
 
 
 def _leave_message(reason: str) -> None:

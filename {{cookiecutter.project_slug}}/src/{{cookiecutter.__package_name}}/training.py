@@ -4,6 +4,7 @@ import json
 import logging
 import pickle
 from pathlib import Path
+
 from sklearn.metrics import classification_report, confusion_matrix
 
 from . import dataset, model

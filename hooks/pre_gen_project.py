@@ -1,0 +1,74 @@
+"""Refuse the answers that would break the repository later."""
+
+import json
+import keyword
+import re
+import sys
+
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html
+MAX_SLUG = 63 - len("-preprocess-20260131-235959-999")
+SLUG = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+# https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
+ECR = r"(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*"
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
+TOP_LEVEL = set("data entrypoints infra launch notebooks out scripts src tests".split())
+# What poetry.lock installs, by distribution and by import; a test keeps it complete.
+DEPENDENCIES = set("""
+aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio appnope argon2
+argon2_cffi argon2_cffi_bindings arrow ast_serialize asttokens async_lru attr attrs babel bcrypt
+beautifulsoup4 bleach blinker boto3 botocore bs4 cachebox cachetools certifi cffi
+charset_normalizer click cloudpickle colorama comm contourpy cryptography cycler databricks_sdk
+dateutil debugpy deepdiff defusedxml docker executing fastapi fastjsonschema flask flask_cors
+fonttools fqdn frozenlist fsspec gitdb gitpython google google_auth graphene graphql_core
+graphql_relay gunicorn h11 httpcore httpx huey hypothesis idna importlib_metadata iniconfig invoke
+ipykernel ipykernel_launcher ipython ipython_pygments_lexers isoduration itsdangerous jedi jinja2
+jmespath joblib json5 jsonpointer jsonschema jsonschema_specifications jupyter jupyter_builder
+jupyter_client jupyter_core jupyter_events jupyter_lsp jupyter_server jupyter_server_terminals
+jupyterlab jupyterlab_pygments jupyterlab_server kiwisolver lark librt mako markdown_it
+markdown_it_py markupsafe matplotlib matplotlib_inline mdurl mistune mlflow mlflow_skinny
+mlflow_tracing mmh3 mock mpl_toolkits multidict mypy mypy_extensions mypyc nacl narwhals nbclient
+nbconvert nbformat nest_asyncio nest_asyncio2 notebook_shim numpy omegaconf opentelemetry_api
+opentelemetry_proto opentelemetry_sdk opentelemetry_semantic_conventions orderly_set overrides
+packaging pandas pandocfilters paramiko parso pathspec pexpect pillow platformdirs pluggy polars
+polars_runtime_32 prettytable prometheus_client prompt_toolkit propcache protobuf psutil ptyprocess
+pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core pygments pyiceberg
+pylab pynacl pyparsing pyroaring pytest python_dateutil python_dotenv python_json_logger
+pythonjsonlogger pytz pywin32 pywinpty pyyaml pyzmq referencing requests rfc3339_validator
+rfc3986_validator rfc3987_syntax rich rpds rpds_py ruff s3fs s3transfer sagemaker sagemaker_core
+sagemaker_mlflow sagemaker_mlops sagemaker_schema_inference_artifacts sagemaker_serve
+sagemaker_train schema scikit_learn scipy send2trash six sklearn skops smdebug_rulesconfig smmap
+sortedcontainers soupsieve sqlalchemy sqlparse stack_data starlette strictyaml tblib tenacity
+terminado threadpoolctl tinycss2 tornado tqdm traitlets types_tqdm typing_extensions
+typing_inspection tzdata uri_template urllib3 uvicorn waitress wcwidth webcolors webencodings
+websocket websocket_client werkzeug yaml yarl zipp zmq zstandard
+""".split())
+
+
+def refusal(name: str, value: str, package: str) -> tuple[str, str] | None:
+    """The rule that a value breaks and an example that keeps it."""
+    if CONTROL.search(value) or (name != "description" and set(value) & {"\n", "\r", "\t"}):
+        return "must be text on one line, without control characters", "Churn Model"
+    if name in ("project_name", "author") and not value.strip():
+        return "must not be empty", "Churn Model"
+    if name == "project_slug":
+        if not re.fullmatch(SLUG, value):
+            return f"must match {SLUG} (lower case, digits, single hyphens)", "churn-model"
+        if len(value) > MAX_SLUG:
+            return f"must have at most {MAX_SLUG} characters to fit a job's name", "churn-model"
+        if keyword.iskeyword(package) or package in sys.stdlib_module_names:
+            return f"must not make the package {package!r}, which Python has", "churn-model"
+        if package in TOP_LEVEL | DEPENDENCIES:
+            return f"must not make the package {package!r}, which the project uses", "churn-model"
+    if name == "ecr_repository" and not (2 <= len(value) <= 256 and re.fullmatch(ECR, value)):
+        return f"must have 2 to 256 characters and match {ECR}", "team/churn-model"
+    return None
+
+
+for question, answer in ANSWERS.items():
+    if question.startswith("_"):
+        continue
+    if found := refusal(question, answer, ANSWERS["__package_name"]):
+        shown = answer if len(answer) <= 80 else f"{answer[:77]}..."
+        sys.exit(f"{question} {shown!r} {found[0]}; for example: {found[1]}")

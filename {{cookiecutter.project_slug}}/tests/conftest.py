@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from {{ cookiecutter.__package_name }}.preprocessing import PreprocessingHandler
+from {{ cookiecutter.__package_name }}.tuning import TuningHandler
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def raw(repository: Path) -> Path:
+    return repository / "data" / "penguins"
+
+
+@pytest.fixture(scope="session")
+def dataset_path(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("dataset")
+    PreprocessingHandler(test_fraction=0.2, seed=0).run(raw, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trials_path(dataset_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("trials")
+    TuningHandler(trials=4, folds=3, seed=0).run(dataset_path, path)
+    return path

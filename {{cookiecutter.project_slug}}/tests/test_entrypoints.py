@@ -1,0 +1,129 @@
+"""Each entrypoint as what it is: a program that is started, read and stopped."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+JOBS = ("preprocess", "tune", "train")
+
+
+def command(job: str, *options: object) -> list[str]:
+    return [sys.executable, "-u", f"entrypoints/{job}.py", *map(str, options)]
+
+
+def start(repository: Path, job: str, *options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(job, *options), cwd=repository, capture_output=True, text=True, check=False
+    )
+
+
+def logged_arguments(log: str) -> Any:
+    line = next(line for line in log.splitlines() if " arguments " in line)
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S* INFO ", line)
+    return json.loads(line.partition(" arguments ")[2])
+
+
+def test_one_job_feeds_the_next(repository: Path, raw: Path, tmp_path: Path) -> None:
+    dataset, trials, model = (tmp_path / name for name in ("dataset", "trials", "model"))
+    runs: dict[str, dict[str, Path | int]] = {
+        "preprocess": {"input_path": raw, "output_path": dataset},
+        "tune": {"input_path": dataset, "output_path": trials, "trials": 2, "folds": 2},
+        "train": {"input_path": dataset, "trials_path": trials, "output_path": model},
+    }
+    for job, arguments in runs.items():
+        options = [text for name, value in arguments.items() for text in (f"--{name}", value)]
+        done = start(repository, job, *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        logged = logged_arguments(done.stdout)
+        assert {name: logged[name] for name in arguments} == {
+            name: value if isinstance(value, int) else str(value)
+            for name, value in arguments.items()
+        }
+        output = Path(str(arguments["output_path"]))
+        record = json.loads((output / "job.json").read_text())
+        assert (record["job"], record["arguments"]) == (job, logged)
+        assert record["started"] <= record["finished"]
+        assert record["versions"]["polars"]
+        assert not list(output.glob(".*"))
+    assert json.loads((model / "metrics.json").read_text())["accuracy"] > 0.9
+    assert (model / "model.pkl").stat().st_size > 0
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_help_gives_every_option_its_default(repository: Path, job: str) -> None:
+    done = start(repository, job, "--help")
+    options = re.findall(r"^  --(\S+)", done.stdout, flags=re.MULTILINE)
+    assert done.returncode == 0
+    assert {"input_path", "output_path", "seed"} <= set(options)
+    assert " ".join(done.stdout.split()).count("(default: ") == len(options)
+
+
+@pytest.mark.parametrize(
+    ("job", "options", "named"),
+    [
+        ("preprocess", ["--test_fraction", "1.5"], "--test_fraction"),
+        ("preprocess", ["--test_fraction", "nan"], "--test_fraction"),
+        ("preprocess", ["--sed", "1"], "--sed"),
+        ("preprocess", ["--input", "data"], "--input"),
+        ("preprocess", [], "/opt/ml/processing/input/raw"),
+        ("tune", ["--trials", "0"], "--trials"),
+        ("tune", ["--folds", "two"], "--folds"),
+        ("train", ["--seed", "-1"], "--seed"),
+        ("train", ["--trials_path", "missing"], "--trials_path"),
+    ],
+)
+def test_nonsense_is_refused(
+    repository: Path, raw: Path, tmp_path: Path, job: str, options: list[str], named: str
+) -> None:
+    where = ["--input_path", raw, "--output_path", tmp_path / "out"] if options else []
+    done = start(repository, job, *where, *options)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failure_leaves_the_last_result_alone(
+    repository: Path, raw: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "raw").mkdir()
+    output = tmp_path / "out"
+    assert (
+        start(repository, "preprocess", "--input_path", raw, "--output_path", output).returncode
+        == 0
+    )
+    before = {file: file.read_bytes() for file in output.rglob("*") if file.is_file()}
+
+    done = start(
+        repository, "preprocess", "--input_path", tmp_path / "raw", "--output_path", output
+    )
+    assert done.returncode == 1
+    assert str(tmp_path / "raw") in done.stdout
+    assert {file: file.read_bytes() for file in output.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_job_publishes_nothing(
+    repository: Path, dataset_path: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    options = ["--input_path", dataset_path, "--output_path", tmp_path, "--trials", 100]
+    with subprocess.Popen(
+        command("tune", *options), cwd=repository, stdout=subprocess.PIPE, text=True
+    ) as job:
+        assert job.stdout
+        for line in job.stdout:
+            if "trial 0" in line:
+                break
+        stopped = time.monotonic()
+        job.send_signal(number)
+        assert number.name in job.stdout.read()
+    assert job.returncode == 128 + number
+    assert time.monotonic() - stopped < 5
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,107 @@
+import csv
+import random
+from collections.abc import Iterable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from {{ cookiecutter.__package_name }}.dataset import COLUMNS, FEATURES, TARGET
+from {{ cookiecutter.__package_name }}.preprocessing import PreprocessingHandler
+from {{ cookiecutter.__package_name }}.runtime import Host, JobError
+
+Row = dict[str, str]
+
+
+def read_csvs(path: Path) -> list[Row]:
+    rows: list[Row] = []
+    for file in sorted(path.glob("*.csv")):
+        with file.open(newline="", encoding="utf-8") as stream:
+            rows += csv.DictReader(stream)
+    return rows
+
+
+def write_csv(file: Path, rows: Iterable[Row]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(COLUMNS))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def split(path: Path, output: Path, host: Host | None = None) -> None:
+    PreprocessingHandler(test_fraction=0.2, seed=0, host=host).run(path, output)
+
+
+def rows_of(path: Path) -> list[tuple[object, ...]]:
+    return sorted(row for file in path.rglob("*.parquet") for row in pl.read_parquet(file).rows())
+
+
+def test_every_complete_row_is_on_one_side(raw: Path, dataset_path: Path) -> None:
+    used = [TARGET, *FEATURES]
+    complete = sorted(
+        (row[TARGET], *(float(row[name]) for name in FEATURES))
+        for row in read_csvs(raw)
+        if "NA" not in [row[name] for name in used]
+    )
+    train, test = rows_of(dataset_path / "train"), rows_of(dataset_path / "test")
+    assert sorted(train + test) == complete
+    assert 0.1 < len(test) / len(complete) < 0.3
+
+
+@pytest.mark.parametrize("parts", [1, 2, 7])
+def test_side_of_a_row_ignores_its_place(
+    raw: Path, dataset_path: Path, tmp_path: Path, parts: int
+) -> None:
+    rows = read_csvs(raw)
+    random.Random(parts).shuffle(rows)  # noqa: S311
+    for part in range(parts):
+        write_csv(tmp_path / "raw" / str(part) / "shuffled.csv", rows[part::parts])
+    split(tmp_path / "raw", tmp_path / "out")
+    for side in ("train", "test"):
+        assert rows_of(tmp_path / "out" / side) == rows_of(dataset_path / side)
+
+
+def test_hosts_share_the_files(raw: Path, dataset_path: Path, tmp_path: Path) -> None:
+    for index in range(5):
+        split(raw, tmp_path, Host(name=f"algo-{index + 1}", index=index, count=5))
+    for side in ("train", "test"):
+        assert rows_of(tmp_path / side) == rows_of(dataset_path / side)
+        assert len(list((tmp_path / side).iterdir())) == len(list(raw.iterdir()))
+
+
+def test_another_seed_is_another_split(raw: Path, dataset_path: Path, tmp_path: Path) -> None:
+    PreprocessingHandler(test_fraction=0.2, seed=1).run(raw, tmp_path)
+    assert rows_of(tmp_path / "test") != rows_of(dataset_path / "test")
+
+
+HEADER = ",".join(COLUMNS)
+ROW = "Adelie,Dream,39.1,18.7,181,3750,male,2007"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(b"", "table", id="empty"),
+        pytest.param(b"a,b\n1,2\n", "species", id="other columns"),
+        pytest.param(f"{HEADER}\n".encode(), "0 rows", id="header only"),
+        pytest.param(f"{HEADER}\n{ROW},1\n".encode(), "table", id="too many fields"),
+        pytest.param(
+            f"{HEADER}\n{ROW.replace('39.1', 'long')}\n".encode(), "bill_length_mm", id="text"
+        ),
+        pytest.param(f"{HEADER}\nAd\xe9lie{ROW}\n".encode("latin-1"), "table", id="not UTF-8"),
+        pytest.param(f"{HEADER}\n{ROW.replace('39.1', 'NA')}\n".encode(), "1 rows", id="no row"),
+    ],
+)
+def test_names_the_file_that_cannot_be_used(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "bad.csv").write_bytes(content)
+    with pytest.raises(JobError, match=reason) as error:
+        split(tmp_path / "raw", tmp_path / "out")
+    assert str(tmp_path / "raw") in str(error.value)
+    assert "long" not in str(error.value)
+
+
+def test_no_files(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=str(tmp_path)):
+        split(tmp_path, tmp_path / "out")

@@ -1,0 +1,175 @@
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from {{ cookiecutter.__package_name }} import runtime
+from {{ cookiecutter.__package_name }}.runtime import Host, JobError
+
+NAMES = ["a.csv", "b.csv", "c/d.csv"]
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a container finds as ``/opt/ml``."""
+    path = tmp_path / "ml"
+    (path / "config").mkdir(parents=True)
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(path))
+    return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    for name in NAMES:
+        file = tmp_path / "input" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return tmp_path / "input"
+
+
+def configure(base: Path, hosts: list[str], current: str, **distribution: str) -> None:
+    resources = {"current_host": current, "hosts": hosts}
+    inputs = [
+        {"InputName": path, "S3Input": {"LocalPath": path, "S3DataDistributionType": kind}}
+        for path, kind in distribution.items()
+    ]
+    (base / "config" / "resourceconfig.json").write_text(json.dumps(resources))
+    (base / "config" / "processingjobconfig.json").write_text(
+        json.dumps({"ProcessingInputs": inputs})
+    )
+
+
+def test_outside_sagemaker_there_is_one_host() -> None:
+    assert runtime.this_host() == Host(name="algo-1", index=0, count=1)
+
+
+def test_hosts_agree_on_their_order(base: Path) -> None:
+    configure(base, ["algo-2", "algo-3", "algo-1"], "algo-3")
+    host = runtime.this_host()
+    assert (host.name, host.index, host.count) == ("algo-3", 2, 3)
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_hosts_share_replicated_files(files: Path, count: int) -> None:
+    shares = [Host(index=index, count=count).files(files, "*.csv") for index in range(count)]
+    assert sorted(file for share in shares for file in share) == [files / name for name in NAMES]
+
+
+def test_a_host_keeps_all_the_files_that_were_dealt_to_it(base: Path, files: Path) -> None:
+    configure(base, ["algo-1", "algo-2"], "algo-2", **{str(files): "ShardedByS3Key"})
+    assert runtime.this_host().files(files, "*.csv") == [files / name for name in NAMES]
+
+
+def test_no_file_is_an_error_unless_other_hosts_have_them(base: Path, tmp_path: Path) -> None:
+    configure(base, ["algo-1", "algo-2"], "algo-2", **{str(tmp_path): "ShardedByS3Key"})
+    assert runtime.this_host().files(tmp_path, "*.csv") == []
+    with pytest.raises(JobError, match=str(tmp_path)):
+        Host(count=2).files(tmp_path, "*.csv")
+    with pytest.raises(JobError, match=str(tmp_path)):
+        Host().files(tmp_path, "*.csv")
+
+
+@pytest.mark.parametrize("text", ["0", "1", "-0.1", "inf", "nan"])
+def test_fraction_refuses(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        runtime.fraction(text)
+
+
+JOB = """
+import pathlib, sys
+from {{ cookiecutter.__package_name }} import runtime
+
+def run(args):
+    (args.output_path / "result").write_text("new")
+    {body}
+
+parser = runtime.JobParser("a job")
+parser.add_argument("--output_path", type=pathlib.Path, default=runtime.OUTPUT + "/x", help="out")
+parser.add_argument("--api_token", default="none", help="a secret")
+runtime.main(parser, run)
+"""
+
+Job = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    def start(body: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+        program = tmp_path / "job.py"
+        program.write_text(JOB.format(body=body))
+        command = [sys.executable, str(program), "--output_path", str(tmp_path / "out"), *options]
+        return subprocess.run(
+            command, env=os.environ | env, capture_output=True, text=True, check=False
+        )
+
+    return start
+
+
+def record(tmp_path: Path, name: str = "job.json") -> Any:
+    return json.loads((tmp_path / "out" / name).read_text())
+
+
+def test_record_names_commit_and_hides_secrets(tmp_path: Path, job: Job) -> None:
+    done = job("", "--api_token", "hunter2", SOURCE_COMMIT="abc")
+    assert done.returncode == 0
+    assert record(tmp_path)["commit"] == "abc"
+    assert "hunter2" not in done.stdout + json.dumps(record(tmp_path))
+
+
+def test_hosts_write_records_of_their_own(base: Path, tmp_path: Path, job: Job) -> None:
+    configure(base, ["algo-1", "algo-2"], "algo-2")
+    assert job("").returncode == 0
+    assert record(tmp_path, "job-algo-2.json")["hosts"] == 2
+
+
+def test_a_result_replaces_the_last_one_whole(tmp_path: Path, job: Job) -> None:
+    assert (
+        job(
+            "(args.output_path / 'parts').mkdir(); (args.output_path / 'parts/1').touch()"
+        ).returncode
+        == 0
+    )
+    assert (
+        job(
+            "(args.output_path / 'parts').mkdir(); (args.output_path / 'parts/2').touch()"
+        ).returncode
+        == 0
+    )
+    assert [file.name for file in (tmp_path / "out" / "parts").iterdir()] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise runtime.JobError('input/x.csv: no column y')", "input/x.csv: no column y"),
+        ("open('/nowhere/at/all')", "/nowhere/at/all: No such file or directory"),
+        ("raise ValueError('row 7 holds 42')", "ValueError at job.py:7"),
+        ("raise runtime.JobError('ü' * 5000)", "ü" * 512),
+    ],
+)
+def test_a_failure_leaves_its_reason_and_no_output(
+    base: Path, tmp_path: Path, job: Job, body: str, message: str
+) -> None:
+    done = job(body)
+    assert done.returncode == 1
+    assert message in done.stdout
+    assert (base / "output" / "message").read_text(encoding="utf-8") == message
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_wrong_option_leaves_its_reason(base: Path, job: Job) -> None:
+    assert job("", "--foo", "1").returncode == 2
+    assert "--foo" in (base / "output" / "message").read_text()
+
+
+def test_leftovers_of_a_killed_job_are_replaced(tmp_path: Path, job: Job) -> None:
+    (tmp_path / "out" / ".incomplete").mkdir(parents=True)
+    (tmp_path / "out" / ".incomplete" / "half").touch()
+    assert job("").returncode == 0
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["job.json", "result"]

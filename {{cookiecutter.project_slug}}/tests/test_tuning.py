@@ -1,0 +1,61 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from {{ cookiecutter.__package_name }}.runtime import Host, JobError
+from {{ cookiecutter.__package_name }}.tuning import TuningHandler, best_parameters
+
+
+def contents(path: Path) -> dict[str, Any]:
+    return {file.name: json.loads(file.read_text()) for file in path.rglob("*.json")}
+
+
+def test_trials_are_numbered_and_scored(trials_path: Path) -> None:
+    trials = contents(trials_path).values()
+    assert sorted(trial["trial"] for trial in trials) == [0, 1, 2, 3]
+    assert all(0.8 < trial["accuracy"] <= 1 for trial in trials)
+
+
+@pytest.mark.parametrize("hosts", [2, 3, 5])
+def test_hosts_share_the_trials(
+    dataset_path: Path, trials_path: Path, tmp_path: Path, hosts: int
+) -> None:
+    shared: dict[str, Any] = {}
+    for index in range(hosts):
+        output = tmp_path / str(index)
+        output.mkdir()
+        host = Host(name=f"algo-{index + 1}", index=index, count=hosts)
+        TuningHandler(trials=4, folds=3, seed=0, host=host).run(dataset_path, output)
+        mine = contents(output)
+        assert not mine.keys() & shared.keys()
+        shared |= mine
+    assert shared == contents(trials_path)
+
+
+def test_best_of_equals_is_the_first(tmp_path: Path) -> None:
+    (tmp_path / "trials").mkdir()
+    for number, accuracy in enumerate([0.5, 0.9, 0.9]):
+        trial = {"trial": number, "accuracy": accuracy, "parameters": {"max_depth": number}}
+        (tmp_path / "trials" / f"{number}.json").write_text(json.dumps(trial))
+    assert best_parameters(tmp_path) == {"max_depth": 1}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"trial": 0}'])
+def test_names_the_file_that_is_no_trial(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "trials" / "0.json"
+    file.parent.mkdir()
+    file.write_text(content)
+    with pytest.raises(JobError, match=str(file)):
+        best_parameters(tmp_path)
+
+
+def test_no_trials(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=str(tmp_path)):
+        best_parameters(tmp_path)
+
+
+def test_more_folds_than_rows(dataset_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="300 folds"):
+        TuningHandler(trials=1, folds=300, seed=0).run(dataset_path, tmp_path)
