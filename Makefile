@@ -1,0 +1,48 @@
+PROJECT := {{cookiecutter.project_slug}}
+TOOLS := $(PROJECT)/tools.txt
+GROUPS := dev
+include $(PROJECT)/environment.mk
+
+COOKIECUTTER := .venv/bin/python -m cookiecutter --no-input --default-config
+
+.PHONY: help
+.DEFAULT_GOAL := help
+help: ## list these verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: $(RUNNABLE) ## generate the default project, run its jobs and show the result
+	@rm -rf build/demo && mkdir -p build/demo
+	@$(COOKIECUTTER) --output-dir build/demo .
+	@cp -R .tools build/demo/*/
+	@$(MAKE) --no-print-directory -C build/demo/* run
+
+.PHONY: install
+install: $(INSTALLED) ## make .venv, with what the tests need
+
+.PHONY: lint
+lint: install ## check format, style and types
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m mypy
+
+.PHONY: test
+test: lint ## run all the tests
+	.venv/bin/python -m pytest
+
+.PHONY: test-fast
+test-fast: install ## run the tests of rendering only
+	.venv/bin/python -m pytest -m "not slow and not docker"
+
+.PHONY: lock
+lock: $(RUNNABLE) ## write both lock files anew: the template's own and the shipped one
+	$(POETRY) lock
+	@rm -rf build/lock && mkdir -p build/lock
+	@$(COOKIECUTTER) --output-dir build/lock .
+	@cp -R .tools build/lock/*/
+	@$(MAKE) --no-print-directory -C build/lock/* lock
+	@cp build/lock/*/poetry.lock '$(PROJECT)/poetry.lock'
+
+.PHONY: clean
+clean: ## remove everything that git ignores
+	git clean -fdX
