@@ -13,9 +13,9 @@ SLUG = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
 ECR = r"(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*"
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
-TOP_LEVEL = set("data entrypoints infra launch notebooks out scripts src tests".split())
+TOP_LEVEL = "data entrypoints infra launch notebooks out scripts src tests"
 # What poetry.lock installs, by distribution and by import; a test keeps it complete.
-DEPENDENCIES = set("""
+DEPENDENCIES = """
 aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio appnope argon2
 argon2_cffi argon2_cffi_bindings arrow ast_serialize asttokens async_lru attr attrs babel bcrypt
 beautifulsoup4 bleach blinker boto3 botocore bs4 cachebox cachetools certifi cffi
@@ -43,32 +43,32 @@ sortedcontainers soupsieve sqlalchemy sqlparse stack_data starlette strictyaml t
 terminado threadpoolctl tinycss2 tornado tqdm traitlets types_tqdm typing_extensions
 typing_inspection tzdata uri_template urllib3 uvicorn waitress wcwidth webcolors webencodings
 websocket websocket_client werkzeug yaml yarl zipp zmq zstandard
-""".split())
+"""
 
 
-def refusal(name: str, value: str, package: str) -> tuple[str, str] | None:
-    """The rule that a value breaks and an example that keeps it."""
-    if CONTROL.search(value) or (name != "description" and set(value) & {"\n", "\r", "\t"}):
+def refusal(question: str, answer: str, package: str) -> tuple[str, str] | None:
+    """The rule that an answer breaks, and an example that keeps it."""
+    if CONTROL.search(answer) or (question != "description" and set(answer) & {"\n", "\r", "\t"}):
         return "must be text on one line, without control characters", "Churn Model"
-    if name in ("project_name", "author") and not value.strip():
+    if question in ("project_name", "author") and not answer.strip():
         return "must not be empty", "Churn Model"
-    if name == "project_slug":
-        if not re.fullmatch(SLUG, value):
+    if question == "project_slug":
+        if not re.fullmatch(SLUG, answer):
             return f"must match {SLUG} (lower case, digits, single hyphens)", "churn-model"
-        if len(value) > MAX_SLUG:
-            return f"must have at most {MAX_SLUG} characters to fit a job's name", "churn-model"
+        if len(answer) > MAX_SLUG:
+            return f"must have at most {MAX_SLUG} characters, to fit a job's name", "churn-model"
         if keyword.iskeyword(package) or package in sys.stdlib_module_names:
-            return f"must not make the package {package!r}, which Python has", "churn-model"
-        if package in TOP_LEVEL | DEPENDENCIES:
+            return f"must not make the package {package!r}, which is Python's own", "churn-model"
+        if package in TOP_LEVEL.split() + DEPENDENCIES.split():
             return f"must not make the package {package!r}, which the project uses", "churn-model"
-    if name == "ecr_repository" and not (2 <= len(value) <= 256 and re.fullmatch(ECR, value)):
+    if question == "ecr_repository" and not (2 <= len(answer) <= 256 and re.fullmatch(ECR, answer)):
         return f"must have 2 to 256 characters and match {ECR}", "team/churn-model"
     return None
 
 
-for question, answer in ANSWERS.items():
-    if question.startswith("_"):
-        continue
-    if found := refusal(question, answer, ANSWERS["__package_name"]):
-        shown = answer if len(answer) <= 80 else f"{answer[:77]}..."
-        sys.exit(f"{question} {shown!r} {found[0]}; for example: {found[1]}")
+if __name__ == "__main__":
+    for question in ("project_name", "project_slug", "ecr_repository", "description", "author"):
+        answer = ANSWERS[question]
+        if found := refusal(question, answer, ANSWERS["__package_name"]):
+            shown = answer if len(answer) <= 80 else f"{answer[:77]}..."
+            sys.exit(f"{question} {shown!r} {found[0]}; for example: {found[1]}")

@@ -1,0 +1,75 @@
+"""Rendered projects, as fixtures: ``bake`` makes one, ``refuse`` one that must not come about."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pytest_cookies.plugin import Cookies
+
+TEMPLATE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}"
+COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--default-config")
+
+Bake = Callable[..., Path]
+
+
+def typed(answer: str) -> str:
+    """What makes cookiecutter see an answer as it is: it takes one from outside for a template."""
+    return f'{{{{ "{json.dumps(answer, ensure_ascii=False)[1:-1]}" }}}}'
+
+
+def run(folder: Path, *command: str, **env: str) -> str:
+    """Run a command that must succeed, as on a user's machine, and return what it prints."""
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment | env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _git_identity() -> None:
+    for role in ("AUTHOR", "COMMITTER"):
+        os.environ.setdefault(f"GIT_{role}_NAME", "Tests")
+        os.environ.setdefault(f"GIT_{role}_EMAIL", "tests@localhost")
+
+
+@pytest.fixture
+def bake(cookies: Cookies) -> Bake:
+    """Generate a project with these answers, the others at their defaults."""
+
+    def bake(**answers: str) -> Path:
+        result = cookies.bake({name: typed(answer) for name, answer in answers.items()})
+        assert result.exception is None, result.exception
+        return Path(result.project_path)
+
+    return bake
+
+
+@pytest.fixture(scope="session")
+def generated(cookies_session: Cookies) -> Path:
+    """The project of the default answers, as generated; not to be written to."""
+    result = cookies_session.bake()
+    assert result.exception is None, result.exception
+    return Path(result.project_path)
+
+
+@pytest.fixture(scope="session")
+def installed_project(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after ``make install``, and moved elsewhere since; not to be written to."""
+    first = tmp_path_factory.mktemp("first") / generated.name
+    shutil.copytree(generated, first)
+    run(first, "make", "install")
+    return Path(shutil.move(first, tmp_path_factory.mktemp("moved here")))

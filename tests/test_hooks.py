@@ -1,0 +1,192 @@
+"""What the hooks refuse, and what they leave behind with and without git."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import COOKIECUTTER, TEMPLATE, run, typed
+from cookiecutter.exceptions import FailedHookException
+from pytest_cookies.plugin import Cookies
+
+SCRIPT = (*COOKIECUTTER, "--no-input", str(TEMPLATE.parent))
+
+HOOK = (TEMPLATE.parent / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8")
+REFUSED = [
+    ("project_name", "", "empty"),
+    ("project_name", "  ", "blank"),
+    ("project_name", "two\nlines", "newline"),
+    ("author", "", "empty"),
+    ("author", "bell\a", "control character"),
+    ("description", "null\0", "control character"),
+    ("project_slug", "Penguin", "capital"),
+    ("project_slug", "9penguins", "digit first"),
+    ("project_slug", "two--hyphens", "two hyphens"),
+    ("project_slug", "ends-", "hyphen last"),
+    ("project_slug", "under_score", "underscore"),
+    ("project_slug", "white space", "space"),
+    ("project_slug", "pinguïn", "not ASCII"),
+    ("project_slug", "x" * 33, "too long for a job"),
+    ("project_slug", "class", "keyword"),
+    ("project_slug", "json", "standard library"),
+    ("project_slug", "entrypoints", "own folder"),
+    ("project_slug", "polars", "dependency"),
+    ("project_slug", "sklearn", "import of a dependency"),
+    ("project_slug", "sagemaker-core", "dependency with a hyphen"),
+    ("ecr_repository", "x", "too short"),
+    ("ecr_repository", "x" * 257, "too long"),
+    ("ecr_repository", "Team/churn", "capital"),
+    ("ecr_repository", "team//churn", "empty namespace"),
+    ("ecr_repository", "/churn", "slash first"),
+    ("ecr_repository", "churn-", "hyphen last"),
+    ("ecr_repository", "team/churn:latest", "tag"),
+]
+
+
+def refusal(question: str, answer: str, package: str) -> object:
+    """The hook's own function, out of its text without the answers."""
+    scope: dict[str, Any] = {"__name__": "hook"}
+    exec(re.sub(r"\{\{.*?\}\}", "{}", HOOK), scope)  # noqa: S102
+    return scope["refusal"](question, answer, package)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [pytest.param(name, answer, id=f"{name}: {why}") for name, answer, why in REFUSED],
+)
+def test_bad_answer_is_refused(
+    cookies: Cookies,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    question: str,
+    answer: str,
+) -> None:
+    assert isinstance(cookies.bake({question: typed(answer)}).exception, FailedHookException)
+    message = capfd.readouterr().err.strip()
+    assert message.startswith(f"{question} ")
+    assert len(message.splitlines()) == 1
+    assert not list(tmp_path.glob("cookies/*/*"))
+
+    example = message.rpartition("for example: ")[2]
+    assert refusal(question, example, example.replace("-", "_")) is None
+
+
+def test_a_refusal_ends_the_command_with_1(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*SCRIPT, "--output-dir", tmp_path, "project_slug=Penguin"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("project_slug 'Penguin' ")
+    assert not list(tmp_path.iterdir())
+
+
+def refused_package(name: str) -> bool:
+    return refusal("project_slug", name.replace("_", "-"), name) is not None
+
+
+def test_every_name_of_the_project_is_refused(generated: Path) -> None:
+    names = {path.name for path in generated.iterdir() if path.is_dir()} - {".git"}
+    assert [name for name in names if not name.startswith(".") and not refused_package(name)] == []
+
+
+def test_every_locked_distribution_is_refused() -> None:
+    lock = tomllib.loads((TEMPLATE / "poetry.lock").read_text())
+    names = {re.sub("[-.]", "_", package["name"].lower()) for package in lock["package"]}
+    assert [name for name in sorted(names) if not refused_package(name)] == []
+
+
+@pytest.mark.slow
+def test_every_installed_import_is_refused(installed_project: Path) -> None:
+    code = "import importlib.metadata as m; print(*m.packages_distributions())"
+    names = run(installed_project, ".venv/bin/python", "-c", code).split()
+    slug_like = {name for name in names if re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name)}
+    own = {"penguin_species"}
+    assert [name for name in sorted(slug_like - own) if not refused_package(name)] == []
+
+
+def bake_in(folder: Path, **env: str) -> tuple[Path, str]:
+    folder.mkdir(exist_ok=True)
+    return folder / "penguin-species", run(folder, *SCRIPT, **env)
+
+
+def is_complete(project: Path, generated: Path) -> bool:
+    return {path.name for path in project.iterdir()} - {".git"} == {
+        path.name for path in generated.iterdir()
+    } - {".git"}
+
+
+def test_first_commit_and_stamp(tmp_path: Path) -> None:
+    project, output = bake_in(tmp_path / "empty")
+    stamp = run(project, "git", "rev-parse", "HEAD").strip()
+    assert stamp in output
+    assert re.search(r"ECR repository\s+penguin-species\n", output)
+    assert "ECR_REPOSITORY=penguin-species\n" in (project / "aws.env").read_text()
+    assert run(project, "git", "rev-list", "--count", "HEAD").strip() == "1"
+    assert run(project, "git", "status", "--porcelain") == ""
+
+
+def test_next_commands_exist(tmp_path: Path) -> None:
+    project, output = bake_in(tmp_path / "empty")
+    first, *rest = [line.strip() for line in output.splitlines() if line.startswith("  ")]
+    assert first == f"cd {project.name}"
+    assert len(rest) == 2
+    for command in rest:
+        run(project, *command.split(), "--dry-run")
+
+
+def test_without_git(tmp_path: Path, generated: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "python3").symlink_to(sys.executable)
+    project, output = bake_in(tmp_path / "empty", PATH=str(tools))
+    assert is_complete(project, generated)
+    assert not (project / ".git").exists()
+    assert "git is not installed" in output
+
+
+def test_without_an_identity(tmp_path: Path, generated: Path) -> None:
+    nobody = {
+        f"GIT_{role}_{what}": "" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    project, output = bake_in(
+        tmp_path / "empty", HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path), **nobody
+    )
+    assert is_complete(project, generated)
+    assert "git commit failed" in output
+    todo = re.search("mend it, then: (.*)", output)
+    assert todo
+    run(project, "sh", "-c", todo[1])
+    assert run(project, "git", "status", "--porcelain") == ""
+
+
+def test_inside_another_work_tree(tmp_path: Path, generated: Path) -> None:
+    run(tmp_path, "git", "init", "--quiet")
+    project, output = bake_in(tmp_path)
+    assert is_complete(project, generated)
+    assert not (project / ".git").exists()
+    assert "another git repository" in output
+    assert run(tmp_path, "git", "ls-files") == ""
+
+
+def test_a_caller_with_git_variables_keeps_its_repository(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    run(other, "git", "init", "--quiet")
+    git = {"GIT_DIR": str(other / ".git"), "GIT_WORK_TREE": str(other)}
+    project, _ = bake_in(tmp_path / "empty", **git, GIT_INDEX_FILE=str(other / ".git/index"))
+    assert run(other, "git", "ls-files") == ""
+    assert run(project, "git", "rev-list", "--count", "HEAD").strip() == "1"
+
+
+def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
+    project, _ = bake_in(tmp_path)
+    (project / "mine.txt").write_text("mine")
+    with pytest.raises(AssertionError, match="already exists"):
+        bake_in(tmp_path)
+    assert (project / "mine.txt").read_text() == "mine"

@@ -1,0 +1,124 @@
+"""What a bake writes: exactly the files of the template, with the answers as they were given."""
+
+import compileall
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import COOKIECUTTER, TEMPLATE, Bake, run
+
+UNUSUAL = [
+    pytest.param('it\'s "quoted" and `ticked`', id="quotes"),
+    pytest.param("ends with a backslash \\", id="backslash"),
+    pytest.param("\"\"\" and '''", id="triple quotes"),
+    pytest.param("first\nsecond", id="newline"),
+    pytest.param("🐧 Pingüin пингвин", id="unicode"),
+    pytest.param("{{ 7*7 }} {% raw %} {# #}", id="jinja"),
+    pytest.param("$(touch injected) `touch injected` ; touch injected", id="shell"),
+    pytest.param("key: [value, &anchor *alias] #", id="yaml"),
+    pytest.param("", id="empty"),
+]
+
+
+def files(folder: Path) -> set[str]:
+    listed = run(folder, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    return {name for name in listed.split("\0") if name}
+
+
+def read(project: Path) -> dict[str, str]:
+    return {name: (project / name).read_text(encoding="utf-8") for name in files(project)}
+
+
+def test_files_are_those_of_the_template(generated: Path) -> None:
+    expected = {
+        name.replace("{{cookiecutter.__package_name}}", "penguin_species")
+        for name in files(TEMPLATE)
+        if (TEMPLATE / name).exists()
+    }
+    assert files(generated) == expected | {"aws.env"}
+    assert run(generated, "git", "status", "--porcelain", "--ignored") == ""
+
+
+def test_nothing_is_left_to_render(generated: Path) -> None:
+    for name, text in read(generated).items():
+        assert "cookiecutter" not in name
+        assert not re.search(r"\{\{ ?cookiecutter|\{%|\{#", text), name
+
+
+def test_scripts_can_be_run_and_nothing_else(generated: Path) -> None:
+    for name in files(generated):
+        text = (generated / name).read_bytes()
+        assert bool((generated / name).stat().st_mode & 0o111) == text.startswith(b"#!"), name
+
+
+def test_line_ends_and_final_newlines(generated: Path) -> None:
+    for name, text in read(generated).items():
+        assert "\r" not in text, name
+        assert text == "" or text.endswith("\n"), name
+
+
+@pytest.mark.parametrize("slug", ["a", "penguin-species", "x" * 32, "z9-8-seven"])
+def test_everything_parses_whatever_the_names(bake: Bake, slug: str) -> None:
+    project = bake(project_slug=slug, ecr_repository="team/image")
+    assert project.name == slug
+    for name, text in read(project).items():
+        match Path(name).suffix:
+            case ".toml" | ".lock":
+                tomllib.loads(text)
+            case ".json" | ".ipynb":
+                json.loads(text)
+            case ".yaml" | ".yml" if not name.startswith("infra/"):
+                list(yaml.safe_load_all(text))
+    assert compileall.compile_dir(project, quiet=1, force=True)
+
+
+@pytest.mark.parametrize("description", UNUSUAL)
+def test_description_comes_out_as_it_went_in(bake: Bake, description: str) -> None:
+    project = bake(description=description, author=description.replace("\n", " ") or "Team")
+    metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    assert metadata["description"] == description
+    assert metadata["authors"] == [{"name": description.replace("\n", " ") or "Team"}]
+    assert description in (project / "README.md").read_text(encoding="utf-8")
+    assert not list(project.parent.rglob("injected"))
+
+
+def test_ecr_repository_may_have_a_namespace(bake: Bake) -> None:
+    project = bake(ecr_repository="team/churn.model")
+    assert "ECR_REPOSITORY=team/churn.model\n" in (project / "aws.env").read_text()
+
+
+def test_data_is_the_complete_table(generated: Path) -> None:
+    tables = sorted((generated / "data" / "penguins").iterdir())
+    assert [table.name for table in tables] == ["2007.csv", "2008.csv", "2009.csv"]
+    rows = [row.split(",") for table in tables for row in table.read_text().splitlines()[1:]]
+    # 344 penguins of 152, 68 and 124, 2 without measurements and 11 without a sex: Horst, Hill
+    # and Gorman, The R Journal 14/1 (2022), https://doi.org/10.32614/RJ-2022-020
+    species = [row[0] for row in rows]
+    counts = [species.count(name) for name in ("Adelie", "Chinstrap", "Gentoo")]
+    assert counts == [152, 68, 124]
+    assert sum(row[2] == "NA" for row in rows) == 2
+    assert sum(row[6] == "NA" for row in rows) == 11
+    assert all(
+        table.stem == row.split(",")[-1]
+        for table in tables
+        for row in table.read_text().splitlines()[1:]
+    )
+
+
+def test_questions_are_explained_and_need_no_answer(tmp_path: Path) -> None:
+    """The command of the README, with its prompts answered by nothing but Enter."""
+    done = subprocess.run(
+        [*COOKIECUTTER, "--output-dir", tmp_path, TEMPLATE.parent],
+        input="\n" * 10,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (tmp_path / "penguin-species" / "poetry.lock").exists()
+    questions = json.loads((TEMPLATE.parent / "cookiecutter.json").read_text())
+    for question in (name for name in questions if not name.startswith("_")):
+        assert questions["__prompts__"][question] in " ".join(done.stdout.split())
