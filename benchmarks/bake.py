@@ -1,0 +1,44 @@
+"""Baking the default project, against an empty template with `git init` and one commit.
+
+Goal: a ratio of at most 1.5.
+"""
+
+import itertools
+import sys
+import tempfile
+from pathlib import Path
+
+from timing import REPOSITORY, compare, shell
+
+COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--no-input", "--default-config")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        empty = scratch / "empty"
+        (empty / "{{cookiecutter.name}}").mkdir(parents=True)
+        (empty / "{{cookiecutter.name}}" / "README.md").touch()
+        (empty / "cookiecutter.json").write_text('{"name": "empty-project"}')
+        outputs = (scratch / str(number) for number in itertools.count())
+
+        def template() -> None:
+            shell(scratch, *COOKIECUTTER, "--output-dir", next(outputs), REPOSITORY)
+
+        def baseline() -> None:
+            output = next(outputs)
+            shell(scratch, *COOKIECUTTER, "--output-dir", output, empty)
+            project = output / "empty-project"
+            shell(project, "git", "init", "--quiet")
+            shell(project, "git", "add", "--all")
+            shell(project, "git", "commit", "--quiet", "--message", "Start")
+
+        compare(
+            {"this template": template, "empty template, git": baseline},
+            baseline="empty template, git",
+            rounds=9,
+        )
+
+
+if __name__ == "__main__":
+    main()

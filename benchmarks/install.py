@@ -1,0 +1,44 @@
+"""`make install` of a generated project, against `poetry install` of the same groups.
+
+Both start without an environment, with the tools in place and warm package caches.
+Goal: a ratio of at most 0.3.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from timing import REPOSITORY, compare, shell
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        command = (sys.executable, "-m", "cookiecutter", "--no-input", "--default-config")
+        shell(scratch, *command, "--output-dir", scratch, REPOSITORY)
+        project = scratch / "penguin-species"
+        by_poetry = project / "poetry-install.mk"
+        by_poetry.write_text(
+            "GROUPS := dev launch\ninclude environment.mk\n"
+            "poetry-install: .tools/installed\n\t$(POETRY) install $(GROUPS:%=--with %)\n"
+        )
+        shell(project, "make", ".tools/installed")
+
+        def make_install() -> None:
+            shutil.rmtree(project / ".venv", ignore_errors=True)
+            shell(project, "make", "install")
+
+        def poetry_install() -> None:
+            shutil.rmtree(project / ".venv", ignore_errors=True)
+            shell(project, "make", "--file", by_poetry, "poetry-install")
+
+        compare(
+            {"make install": make_install, "poetry install": poetry_install},
+            baseline="poetry install",
+            rounds=3,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Compare commands fairly: in turn, several rounds, medians and the ratio of each to a baseline."""
+
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def shell(folder: Path, *command: str | Path) -> None:
+    """Run a command that must succeed; what it prints is shown only where it does not."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}")
+
+
+def compare(cases: Mapping[str, Callable[[], None]], baseline: str, rounds: int) -> None:
+    """Time the cases in turn after one round that does not count, and print a Markdown table."""
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for number in range(rounds + 1):
+        for name, case in cases.items():
+            started = time.perf_counter()
+            case()
+            if number:
+                seconds[name].append(time.perf_counter() - started)
+    print("| | median s | min | max | ratio |\n|---|---:|---:|---:|---:|")
+    for name, times in seconds.items():
+        pairs = zip(times, seconds[baseline], strict=True)
+        ratio = statistics.median(own / other for own, other in pairs)
+        median = statistics.median(times)
+        print(f"| {name} | {median:.2f} | {min(times):.2f} | {max(times):.2f} | {ratio:.2f} |")

@@ -1,0 +1,101 @@
+"""A generated project at work: installed, checked, run, moved."""
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TEMPLATE, Bake, run
+
+pytestmark = pytest.mark.slow
+
+
+def results(project: Path) -> Any:
+    return json.loads((project / "out" / "model" / "metrics.json").read_text())
+
+
+def test_is_clean_at_once_after_a_move(installed_project: Path) -> None:
+    run(installed_project, "make", "lint")
+    output = run(installed_project, "make", "test")
+    assert re.search(r"\d+ passed in", output)
+    assert run(installed_project, "git", "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("slug", ["a", "x" * 32])
+def test_format_and_style_do_not_depend_on_the_names(
+    bake: Bake, installed_project: Path, slug: str
+) -> None:
+    project = bake(
+        project_slug=slug, ecr_repository="team/image", description='a "b" \\', author="ü"
+    )
+    python = str(installed_project / ".venv/bin/python")
+    run(project, python, "-m", "ruff", "format", "--check", ".")
+    run(project, python, "-m", "ruff", "check", ".")
+    poetry = (str(installed_project / ".tools/bin/python"), "-m", "poetry")
+    run(project, *poetry, "check", "--strict")
+    run(project, *poetry, "check", "--lock")
+
+
+def test_run_needs_nothing_but_what_the_jobs_use(bake: Bake) -> None:
+    project = bake()
+    output = run(project, "make", "run")
+
+    metrics = results(project)
+    assert metrics["accuracy"] > 0.95
+    assert sum(map(sum, metrics["confusion_matrix"])) == metrics["n"]
+    table = output.splitlines()[-8:]
+    assert any(re.match(rf"\s+accuracy\s+{metrics['accuracy']:.3f}", line) for line in table)
+
+    listed = run(project, ".tools/bin/uv", "pip", "list", "--format=json", "--python=.venv")
+    installed = {package["name"] for package in json.loads(listed.splitlines()[-1])}
+    lock = tomllib.loads((TEMPLATE / "poetry.lock").read_text())
+    main = {package["name"] for package in lock["package"] if "main" in package["groups"]}
+    assert installed - {"penguin-species"} <= main
+    assert {"polars", "scikit-learn", "tqdm"} <= installed
+
+    run(project, "make", "run")
+    assert results(project) == metrics
+    assert run(project, "git", "status", "--porcelain") == ""
+
+
+def test_verbs_are_listed(generated: Path) -> None:
+    listed = re.findall(r"^  make (\S+) +\S", run(generated, "make"), flags=re.MULTILINE)
+    verbs = re.findall(r"^\.PHONY: (\S+)", (generated / "Makefile").read_text(), flags=re.MULTILINE)
+    assert listed == verbs
+
+
+@pytest.mark.parametrize("python", ["/nowhere/python3", "/bin/false"])
+def test_a_missing_python_is_named(bake: Bake, python: str) -> None:
+    done = subprocess.run(
+        ["make", "run", f"PYTHON={python}"],
+        cwd=bake(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    message = done.stderr.splitlines()[0]
+    assert python in message
+    assert "3.11" in message
+
+
+def test_a_stale_lock_stops_the_install(bake: Bake, installed_project: Path) -> None:
+    project = bake()
+    pyproject = project / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace('"tqdm>=', '"tqdm!=4.0,>='))
+    run(project, "cp", "-R", str(installed_project / ".tools"), ".")
+    done = subprocess.run(
+        ["make", "install"],
+        cwd=project,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "poetry lock" in done.stderr
+    assert not list(project.glob(".venv/installed*"))
