@@ -202,9 +202,10 @@ def main(
         name = RECORD if host.count == 1 else f"job-{host.name}.json"
         publication.publish(name, json.dumps(record, indent=2, default=str) + "\n")
     except Exception as error:
-        publication.discard()
         _report(error)
         sys.exit(1)
+    finally:
+        publication.discard()
     _logger.info("finished in %.1f s", (datetime.now(UTC) - started).total_seconds())
 
 
@@ -224,14 +225,13 @@ class _Publication:
     def publish(self, record_name: str, record: str) -> None:
         with self._lock:
             for output in self._outputs:
-                staged = output / _INCOMPLETE
+                (output / _INCOMPLETE / record_name).write_text(record, encoding="utf-8")
+            for output in self._outputs:
                 (output / record_name).unlink(missing_ok=True)
-                for entry in staged.iterdir():
+                entries = (output / _INCOMPLETE).iterdir()
+                for entry in sorted(entries, key=lambda entry: entry.name == record_name):
                     _remove(output / entry.name)
                     entry.rename(output / entry.name)
-                (staged / record_name).write_text(record, encoding="utf-8")
-                (staged / record_name).rename(output / record_name)
-                staged.rmdir()
 
     def discard(self) -> None:
         with self._lock:
@@ -278,7 +278,7 @@ def _report(error: Exception) -> None:
         place = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
         _logger.error("%s", reason, exc_info=error)
-    _leave_message(reason)
+    _leave_message("\\n".join(reason.splitlines()))
 
 
 def _leave_message(reason: str) -> None:
