@@ -34,6 +34,10 @@ test: lint ## run all the tests
 test-fast: install ## run the tests of rendering only
 	.venv/bin/python -m pytest -m "not slow and not docker"
 
+.PHONY: fuzz
+fuzz: install ## bake 2,000 times with answers of every kind, and count what came of them
+	FUZZ_BAKES=2000 .venv/bin/python -m pytest -s --hypothesis-show-statistics tests/test_answers.py
+
 .PHONY: lock
 lock: $(RUNNABLE) ## write both lock files anew: the template's own and the shipped one
 	$(POETRY) lock

@@ -74,6 +74,22 @@ def test_bad_answer_is_refused(
     assert refusal(question, example, example.replace("-", "_")) is None
 
 
+@pytest.mark.parametrize("path", ["team/churn", "made/../victim", "./victim/"])
+def test_a_path_as_a_slug_is_refused_and_harms_nothing(tmp_path: Path, path: str) -> None:
+    """cookiecutter deletes the folder of a refused project, whether or not it made it."""
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "file").touch()
+    done = subprocess.run(
+        [*SCRIPT, "--output-dir", tmp_path, f"project_slug={path}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert [file.name for file in tmp_path.rglob("*")] == ["victim", "file"]
+
+
 def test_a_refusal_ends_the_command_with_1(tmp_path: Path) -> None:
     done = subprocess.run(
         [*SCRIPT, "--output-dir", tmp_path, "project_slug=Penguin"],
