@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from {{ cookiecutter.__package_name }} import dataset
 from {{ cookiecutter.__package_name }}.dataset import COLUMNS, FEATURES, TARGET
 from {{ cookiecutter.__package_name }}.preprocessing import PreprocessingHandler
 from {{ cookiecutter.__package_name }}.runtime import Host, JobError
@@ -34,7 +35,9 @@ def split(path: Path, output: Path, host: Host | None = None) -> None:
 
 
 def rows_of(path: Path) -> list[tuple[object, ...]]:
-    return sorted(row for file in path.rglob("*.parquet") for row in pl.read_parquet(file).rows())
+    return sorted(
+        row for file in path.rglob("*.parquet") for row in pl.read_parquet(file, glob=False).rows()
+    )
 
 
 def test_every_complete_row_is_on_one_side(raw: Path, dataset_path: Path) -> None:
@@ -89,6 +92,7 @@ ROW = "Adelie,Dream,39.1,18.7,181,3750,male,2007"
         pytest.param(
             f"{HEADER}\n{ROW.replace('39.1', 'long')}\n".encode(), "bill_length_mm", id="text"
         ),
+        pytest.param(f"{HEADER}\n{ROW}\nAdelie,Dream,39.1".encode(), "cut off", id="cut off"),
         pytest.param(f"{HEADER}\nAd\xe9lie{ROW}\n".encode("latin-1"), "table", id="not UTF-8"),
         pytest.param(f"{HEADER}\n{ROW.replace('39.1', 'NA')}\n".encode(), "1 rows", id="no row"),
     ],
@@ -100,6 +104,26 @@ def test_names_the_file_that_cannot_be_used(tmp_path: Path, content: bytes, reas
         split(tmp_path / "raw", tmp_path / "out")
     assert str(tmp_path / "raw") in str(error.value)
     assert "long" not in str(error.value)
+
+
+def test_a_folder_or_a_loop_in_a_file_s_place(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(JobError, match=r"folder\.csv: not a file"):
+        split(tmp_path, tmp_path / "out")
+    (tmp_path / "folder.csv").rmdir()
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    with pytest.raises(JobError, match=r"loop\.csv: not a file"):
+        split(tmp_path, tmp_path / "out")
+
+
+def test_unusual_names(raw: Path, dataset_path: Path, tmp_path: Path) -> None:
+    for number, table in enumerate(sorted(raw.iterdir())):
+        copy = tmp_path / "raw" / f"a {number}" / "b\n[c]*?.csv"
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(table.read_bytes())
+    split(tmp_path / "raw", tmp_path / "out")
+    assert rows_of(tmp_path / "out") == rows_of(dataset_path)
+    assert len(dataset.load(tmp_path / "out")[1]) == len(rows_of(dataset_path))
 
 
 def test_no_files(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ COLUMNS = {
 TARGET = "species"
 FEATURES = ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g")
 NULL = "NA"
+ALWAYS = "year"
+"""The last column, which every row has."""
 
 
 def load(path: Path) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
@@ -36,7 +38,7 @@ def load(path: Path) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     """
     parts = sorted(path.rglob("*.parquet"))
     try:
-        frames = [pl.read_parquet(part, columns=[TARGET, *FEATURES]) for part in parts]
+        frames = [pl.read_parquet(part, columns=[TARGET, *FEATURES], glob=False) for part in parts]
     except pl.exceptions.PolarsError as error:
         raise JobError(f"{path}: not a data set written by preprocess") from error
     rows = pl.concat(frames).sort(pl.all()) if frames else pl.DataFrame()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from .dataset import COLUMNS, FEATURES, NULL, TARGET
+from .dataset import ALWAYS, COLUMNS, FEATURES, NULL, TARGET
 from .runtime import Host, JobError, progress
 
 _logger = logging.getLogger(__name__)
@@ -44,23 +44,25 @@ class PreprocessingHandler:
     def _split(self, file: Path, train: Path, test: Path) -> tuple[int, int]:
         row = pl.struct(pl.all())
         is_test = row.hash(self._seed).cast(pl.Float64) / 2**64 < self._test_fraction
-        rows = _scan(file).select(TARGET, *FEATURES, is_test=is_test)
-        kept = rows.drop_nulls()
+        table = _scan(file)
+        kept = table.select(TARGET, *FEATURES, is_test=is_test).drop_nulls()
         for part in (train, test):
             part.parent.mkdir(parents=True, exist_ok=True)
         try:
-            *_, read, used = pl.collect_all(
+            *_, rows, used = pl.collect_all(
                 [
                     kept.filter(~pl.col("is_test")).drop("is_test").sink_parquet(train, lazy=True),
                     kept.filter("is_test").drop("is_test").sink_parquet(test, lazy=True),
-                    rows.select(pl.len()),
+                    table.select(read=pl.len(), cut=pl.col(ALWAYS).null_count()),
                     kept.select(pl.len()),
                 ],
                 engine="streaming",
             )
         except pl.exceptions.PolarsError as error:
             raise JobError(_unreadable(file, error)) from error
-        return int(read.item()), int(used.item())
+        if rows["cut"].item():
+            raise JobError(f"{file}: a row has no {ALWAYS}, as in a file that was cut off")
+        return int(rows["read"].item()), int(used.item())
 
 
 def _scan(file: Path) -> pl.LazyFrame:
