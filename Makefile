@@ -39,8 +39,9 @@ fuzz: install ## bake 2,000 times with answers of every kind, and count what cam
 	FUZZ_BAKES=2000 .venv/bin/python -m pytest -s --hypothesis-show-statistics tests/test_answers.py
 
 .PHONY: lock
-lock: $(RUNNABLE) ## write both lock files anew: the template's own and the shipped one
+lock: .tools/installed ## write both lock files anew: the template's own and the shipped one
 	$(POETRY) lock
+	@$(MAKE) --no-print-directory $(RUNNABLE)
 	@rm -rf build/lock && mkdir -p build/lock
 	@$(COOKIECUTTER) --output-dir build/lock .
 	@cp -R .tools build/lock/*/

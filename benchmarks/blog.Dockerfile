@@ -1,0 +1,17 @@
+# The baseline: the Dockerfile of the blog post that the method comes from ("Our Amazon SageMaker
+# Processing job setup", 2021), step by step. Different are only: the base; the versions, which
+# tools.txt fixes; a virtual environment for pip, which the stand-in base lacks; Poetry 2's name
+# for --no-dev; and the plug-in with which Poetry installs from mirrors.
+ARG BASE_IMAGE=python:3.13-slim
+FROM ${BASE_IMAGE}
+ARG POETRY_PYPI_MIRROR_URL
+ENV PATH=/opt/venv/bin:$PATH REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
+WORKDIR /opt
+COPY poetry.lock pyproject.toml tools.txt ./
+RUN python -m venv /opt/venv && pip install --constraint tools.txt poetry poetry-plugin-pypi-mirror
+RUN poetry config virtualenvs.create false
+RUN poetry install --only main --no-root
+COPY entrypoints src/
+COPY src src/
+RUN echo "SOURCE_COMMIT: $SOURCE_COMMIT"
+ENTRYPOINT ["python", "-u", "src/entrypoint.py"]

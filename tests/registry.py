@@ -1,0 +1,143 @@
+"""The engine that tests build with, and servers on loopback: a registry, and AWS's APIs."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+ACCOUNT = "123456789012"
+"""The account that moto answers for."""
+
+ECR_PASSWORD = f"{ACCOUNT}-auth-token"
+"""What moto gives for ``aws ecr get-login-password``."""
+
+_START_SECONDS = 30.0
+
+
+def need_engine() -> None:
+    """Leave a test out where there is no Docker engine with buildx, except on CI: fail there."""
+    for command in (["docker", "info"], ["docker", "buildx", "version"]):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            reason = done.stderr.strip() if done.returncode else ""
+        except FileNotFoundError:
+            reason = "docker is not installed"
+        if reason and os.environ.get("CI"):
+            pytest.fail(f"CI needs a Docker engine: {reason}")
+        if reason:
+            pytest.skip(f"no Docker engine, so no image is built: {reason}")
+
+
+@contextmanager
+def images_of(project: Path) -> Iterator[None]:
+    """Remove at the end every image that was built from a commit of this project."""
+    try:
+        yield
+    finally:
+        label = "label=org.opencontainers.image.revision"
+        for commit in _output("git", "-C", str(project), "rev-list", "--all", "--reflog"):
+            for stamp in (commit, f"{commit}-dirty"):
+                found = _output("docker", "image", "ls", "--quiet", "--filter", f"{label}={stamp}")
+                for image in set(found):
+                    _output("docker", "image", "rm", "--force", image)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of this process on loopback."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        """End it; nothing happens where it has ended already."""
+        self.process.terminate()
+        self.process.wait()
+
+
+@contextmanager
+def docker_registry(folder: Path, password: str = ECR_PASSWORD) -> Iterator[Server]:
+    """A registry that keeps its images in ``folder`` and lets in the user AWS only, as ECR does."""
+    secret = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+    (folder / "htpasswd").write_text(f"AWS:{secret}\n")
+    port = _free_port()
+    config = folder / "config.yml"
+    config.write_text(f"""\
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+storage: {{filesystem: {{rootdirectory: "{folder}"}}}}
+auth: {{htpasswd: {{realm: tests, path: "{folder}/htpasswd"}}}}
+""")
+    with _serve(["docker-registry", "serve", str(config)], port, folder / "log") as server:
+        yield server
+
+
+@contextmanager
+def moto_server(folder: Path) -> Iterator[Server]:
+    """AWS's APIs as moto has them, empty; the log goes to ``folder``."""
+    port = _free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with _serve(command, port, folder / "moto.log") as server:
+        yield server
+
+
+def aws_environment(moto: Server, region: str = "eu-west-1") -> dict[str, str]:
+    """This process's environment, in which AWS's clients, and our own CLI first, ask ``moto``."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return ours | {
+        "AWS_ENDPOINT_URL": f"http://{moto.address}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": region,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+@contextmanager
+def _serve(command: Sequence[str], port: int, log: Path) -> Iterator[Server]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    server = Server(port, process)
+    try:
+        _await(server, log)
+        yield server
+    finally:
+        server.stop()
+
+
+def _await(server: Server, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while server.process.poll() is None and time.monotonic() < deadline:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", server.port)) == 0:
+                return
+        time.sleep(0.1)
+    raise RuntimeError(f"{server.process.args!r} does not answer: {log.read_text()}")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def _output(*command: str) -> list[str]:
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.split()

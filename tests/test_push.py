@@ -1,0 +1,304 @@
+"""Pushing to a registry that asks for a password, next to ECR's API; and what may go wrong."""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from conftest import run
+from registry import (
+    ACCOUNT,
+    ECR_PASSWORD,
+    Server,
+    aws_environment,
+    docker_registry,
+    images_of,
+    moto_server,
+    need_engine,
+)
+
+pytestmark = pytest.mark.docker
+
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+@dataclass(frozen=True)
+class Aws:
+    """A registry and the API that knows of it, both empty."""
+
+    registry: Server
+    moto: Server
+    environment: dict[str, str]
+
+    def ecr(self) -> Any:
+        return boto3.client(
+            "ecr",
+            endpoint_url=f"http://{self.moto.address}",
+            region_name="eu-west-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",  # noqa: S106
+        )
+
+    def repositories(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ecr().describe_repositories()["repositories"]
+        return found
+
+    def get(self, path: str) -> tuple[str, bytes]:
+        """Media type and contents of something in the registry."""
+        user = base64.b64encode(f"AWS:{ECR_PASSWORD}".encode()).decode()
+        headers = {"Authorization": f"Basic {user}", "Accept": MANIFEST}
+        request = urllib.request.Request(
+            f"http://{self.registry.address}/v2/{path}", headers=headers
+        )
+        with urllib.request.urlopen(request) as response:  # noqa: S310
+            return response.headers["Content-Type"], response.read()
+
+    def tell_ecr(self, repository: str, tag: str) -> None:
+        """Let the API know an image of the registry, as ECR does by itself."""
+        media_type, manifest = self.get(f"{repository}/manifests/{tag}")
+        self.ecr().put_image(
+            repositoryName=repository,
+            imageTag=tag,
+            imageManifest=manifest.decode(),
+            imageManifestMediaType=media_type,
+            imageDigest=f"sha256:{hashlib.sha256(manifest).hexdigest()}",
+        )
+
+
+@pytest.fixture
+def unbuilt(generated: Path, tmp_path: Path) -> Iterator[Path]:
+    """A project below a folder with a space."""
+    need_engine()
+    folder = tmp_path / "a space" / generated.name
+    shutil.copytree(generated, folder)
+    with images_of(folder):
+        yield folder
+
+
+@pytest.fixture
+def project(unbuilt: Path) -> Path:
+    """The same with a small image in the place of its own: a push does not ask what is in it."""
+    put_image(unbuilt, size=1000)
+    return unbuilt
+
+
+@pytest.fixture
+def aws(tmp_path: Path) -> Iterator[Aws]:
+    for name in ("registry", "moto", "docker"):
+        (tmp_path / name).mkdir()
+    with docker_registry(tmp_path / "registry") as images, moto_server(tmp_path / "moto") as moto:
+        settings = {"ECR_REGISTRY": images.address, "DOCKER_CONFIG": str(tmp_path / "docker")}
+        yield Aws(images, moto, aws_environment(moto) | settings)
+
+
+def docker(*arguments: str) -> str:
+    return run(Path(), "docker", *arguments).strip()
+
+
+def without(env: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name not in names}
+
+
+def commit(project: Path) -> str:
+    return run(project, "git", "rev-parse", "HEAD").strip()
+
+
+def put_image(project: Path, size: int) -> None:
+    """Build an image of two layers of ``size`` bytes that no compression makes smaller."""
+    context = project.parent / "context"
+    context.mkdir()
+    for layer in ("one", "two"):
+        (context / layer).write_bytes(os.urandom(size))
+    revision = commit(project)
+    label = f"org.opencontainers.image.revision={revision}"
+    recipe = f"FROM scratch\nCOPY one /\nCOPY two /\nLABEL {label}\n"
+    (context / "Dockerfile").write_text(recipe)
+    run(context, "docker", "build", "--quiet", "--tag", f"{project.name}:{revision}", ".")
+
+
+def script(project: Path, name: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [project / "scripts" / f"{name}.sh"]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def fails(project: Path, name: str, env: dict[str, str]) -> str:
+    """Run a script that must fail without an address by digest, and return what it says."""
+    done = script(project, name, env)
+    assert done.returncode != 0
+    assert "@sha256:" not in done.stdout
+    return done.stderr
+
+
+def test_first_push_makes_the_repository_and_prints_the_digest(unbuilt: Path, aws: Aws) -> None:
+    project = unbuilt
+    run(project, "make", "image")
+    done = script(project, "push", aws.environment)
+    assert done.returncode == 0, done.stderr
+    address = done.stdout.splitlines()[-1]
+    media_type, manifest = aws.get(f"{project.name}/manifests/{commit(project)}")
+    digest = hashlib.sha256(manifest).hexdigest()
+    assert address == f"{aws.registry.address}/{project.name}@sha256:{digest}"
+    assert media_type == MANIFEST
+    assert "docker" in json.loads(manifest)["config"]["mediaType"]
+
+    (repository,) = aws.repositories()
+    assert repository["imageTagMutability"] == "IMMUTABLE"
+    assert repository["imageScanningConfiguration"]["scanOnPush"] is True
+    policy = aws.ecr().get_lifecycle_policy(repositoryName=project.name)
+    (rule,) = json.loads(policy["lifecyclePolicyText"])["rules"]
+    assert (rule["selection"]["tagStatus"], rule["action"]["type"]) == ("untagged", "expire")
+
+
+def test_what_was_pushed_can_be_pulled_by_that_address(project: Path, aws: Aws) -> None:
+    address = script(project, "push", aws.environment).stdout.splitlines()[-1]
+    pushed = docker("image", "inspect", "--format", "{{.Id}}", f"{project.name}:{commit(project)}")
+    docker("image", "rm", "--force", pushed)
+    run(project, "docker", "pull", "--quiet", address, **aws.environment)
+    assert docker("image", "inspect", "--format", "{{.Id}}", address) == pushed
+
+
+def test_second_push_says_so_and_prints_the_same(project: Path, aws: Aws) -> None:
+    first = script(project, "push", aws.environment)
+    aws.tell_ecr(project.name, commit(project))
+    aws.registry.stop()  # nothing is sent
+    second = script(project, "push", aws.environment)
+    assert second.returncode == 0, second.stderr
+    assert "already" in second.stderr
+    assert second.stdout == first.stdout
+
+
+def test_tag_of_another_image_is_refused(project: Path, aws: Aws) -> None:
+    other = {"schemaVersion": 2, "mediaType": MANIFEST, "config": {"digest": "sha256:0"}}
+    aws.ecr().create_repository(repositoryName=project.name, imageTagMutability="IMMUTABLE")
+    aws.ecr().put_image(
+        repositoryName=project.name, imageTag=commit(project), imageManifest=json.dumps(other)
+    )
+    assert "another image" in fails(project, "push", aws.environment)
+    assert json.loads(aws.get("_catalog")[1]) == {"repositories": []}
+
+
+def test_repository_that_is_there_stays_as_it_is(project: Path, aws: Aws) -> None:
+    aws.ecr().create_repository(repositoryName=project.name, imageTagMutability="MUTABLE")
+    done = script(project, "push", aws.environment)
+    assert done.returncode == 0, done.stderr
+    (repository,) = aws.repositories()
+    assert repository["imageTagMutability"] == "MUTABLE"
+    with pytest.raises(ClientError, match="LifecyclePolicyNotFound"):
+        aws.ecr().get_lifecycle_policy(repositoryName=project.name)
+
+
+def test_dirty_tree_is_not_pushed(project: Path, aws: Aws) -> None:
+    (project / "untracked").touch()
+    assert "git status" in fails(project, "push", aws.environment)
+    assert aws.repositories() == []
+
+
+def test_commit_without_an_image_is_not_pushed(project: Path, aws: Aws) -> None:
+    run(project, "git", "commit", "--quiet", "--allow-empty", "--message", "Not built")
+    assert "make image" in fails(project, "push", aws.environment)
+    assert aws.repositories() == []
+
+
+def test_wrong_password_pushes_nothing(project: Path, aws: Aws, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with docker_registry(tmp_path / "other", password="other") as images:  # noqa: S106
+        env = aws.environment | {"ECR_REGISTRY": images.address}
+        assert "401" in fails(project, "push", env)
+    assert not (tmp_path / "other" / "docker").exists()
+
+
+def test_registry_that_stops_half_way_is_a_failure(unbuilt: Path, aws: Aws) -> None:
+    put_image(unbuilt, size=100_000_000)
+    push = subprocess.Popen(
+        [unbuilt / "scripts" / "push.sh"],
+        env=aws.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with push:
+        assert push.stderr is not None
+        assert push.stdout is not None
+        said = next(line for line in push.stderr if "Preparing" in line)
+        aws.registry.stop()
+        said += push.stderr.read()
+        assert push.wait() != 0, said
+        assert "@sha256:" not in push.stdout.read()
+    assert re.search("refused|EOF|reset", said)
+
+
+def test_without_credentials_the_cli_says_so(project: Path, aws: Aws) -> None:
+    env = without(aws.environment, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    assert "Unable to locate credentials" in fails(project, "push", env)
+    assert aws.repositories() == []
+
+
+def test_api_that_does_not_answer_is_a_failure(project: Path, aws: Aws) -> None:
+    aws.moto.stop()
+    assert "Could not connect" in fails(project, "push", aws.environment)
+    assert json.loads(aws.get("_catalog")[1]) == {"repositories": []}
+
+
+@pytest.mark.parametrize("missing", ["aws", "docker"])
+def test_without_a_tool_the_script_names_it(
+    missing: str, project: Path, aws: Aws, tmp_path: Path
+) -> None:
+    path = tmp_path / "path"
+    path.mkdir()
+    for command in {"aws", "bash", "dirname", "docker", "git", "sed"} - {missing}:
+        found = shutil.which(command, path=aws.environment["PATH"])
+        assert found
+        (path / command).symlink_to(found)
+    words = fails(project, "push", aws.environment | {"PATH": str(path)})
+    assert f"'{missing}' is needed" in words
+
+
+def test_without_a_region_nothing_is_guessed(project: Path, aws: Aws) -> None:
+    assert "AWS_REGION" in fails(project, "push", without(aws.environment, "AWS_REGION"))
+    assert aws.repositories() == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "in_file", "region"),
+    [
+        (
+            {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-2"},
+            "eu-west-3",
+            "eu-west-1",
+        ),
+        ({"AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-3", "eu-west-2"),
+        ({}, "eu-west-3", "eu-west-3"),
+        ({}, "", "eu-north-1"),
+    ],
+    ids=["AWS_REGION", "AWS_DEFAULT_REGION", "aws.env", "AWS configuration"],
+)
+def test_address_is_the_accounts_in_the_region(
+    variables: dict[str, str], in_file: str, region: str, unbuilt: Path, aws: Aws
+) -> None:
+    project = unbuilt
+    settings = project / "aws.env"
+    settings.write_text(settings.read_text().replace("AWS_REGION=", f"AWS_REGION={in_file}"))
+    run(project, "git", "commit", "--quiet", "--all", "--allow-empty", "--message", "Region")
+    env = {
+        name: value
+        for name, value in without(aws.environment, "AWS_REGION").items()
+        if name != "ECR_REGISTRY"
+    }
+    config = project.parent / "config"
+    config.write_text("[default]\nregion = eu-north-1\n")
+    put_image(project, size=1000)
+    done = script(project, "tag", env | variables | {"AWS_CONFIG_FILE": str(config)})
+    wanted = f"{ACCOUNT}.dkr.ecr.{region}.amazonaws.com/{project.name}:{commit(project)}"
+    assert done.stdout.strip() == wanted, done.stderr
+    docker("image", "inspect", wanted)

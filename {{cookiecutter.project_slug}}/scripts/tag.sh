@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Tag the image of this commit with its address in ECR and print the address.
+# ECR_REGISTRY and AWS_REGION in the environment name another registry than this account's.
+set -Eeuo pipefail
+cd "$(dirname "$0")/.."
+
+for tool in docker aws; do
+    command -v "$tool" >/dev/null || { echo "'$tool' is needed here: install it" >&2; exit 1; }
+done
+stamp=$(scripts/stamp.sh)
+repository=${ECR_REPOSITORY:-$(sed -n 's/^ECR_REPOSITORY=//p' aws.env)}
+if ! docker image inspect "$repository:$stamp" >/dev/null; then
+    echo "There is no image of this commit yet: make image" >&2
+    exit 1
+fi
+
+region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(sed -n 's/^AWS_REGION=//p' aws.env)}}
+region=${region:-$(aws configure get region || true)}
+if [[ -z $region ]]; then
+    echo "No AWS region: set AWS_REGION, in aws.env or in the environment" >&2
+    exit 1
+fi
+registry=${ECR_REGISTRY:-$(aws --region "$region" sts get-caller-identity --query Account --output text).dkr.ecr.$region.amazonaws.com}
+
+address=$registry/$repository:$stamp
+docker tag "$repository:$stamp" "$address"
+echo "$address"
