@@ -192,7 +192,7 @@ def main(
         record = {
             "job": Path(parser.prog).stem,
             "arguments": arguments,
-            "commit": os.environ.get("SOURCE_COMMIT"),
+            "commit": os.environ.get("SOURCE_COMMIT") or None,
             "host": host.name,
             "hosts": host.count,
             "started": started.isoformat(timespec="seconds"),

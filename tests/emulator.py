@@ -1,0 +1,355 @@
+"""The service behind SageMaker Processing: moto takes the requests, and what they ask is done.
+
+A CreateProcessingJob becomes containers of the image in the registry, with the inputs out of
+moto's S3 in their folders; outputs, log, status and ExitMessage go back where AWS puts them.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import boto3
+import registry
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+BUCKET = "penguins"
+"""The bucket that there is."""
+
+LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_POLL_SECONDS = 0.1
+_STOP_SECONDS = 10
+
+StartResponse = Callable[..., Any]
+
+
+@dataclass
+class Job:
+    """A processing job: what was asked for, and how far it is."""
+
+    request: dict[str, Any]
+    state: dict[str, Any] = field(default_factory=lambda: {"ProcessingJobStatus": "InProgress"})
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def name(self) -> str:
+        return str(self.request["ProcessingJobName"])
+
+
+class Emulator:
+    """A WSGI application in front of moto's own."""
+
+    def __init__(self, images: registry.Server, folder: Path) -> None:
+        self.images = images
+        self.folder = folder
+        self.requests: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        """The bodies that came in, by operation."""
+        self.faults: dict[str, list[str]] = defaultdict(list)
+        """Error codes that the next calls of an operation are answered with."""
+        self.port = 0
+        self._jobs: dict[str, Job] = {}
+        self._threads: list[threading.Thread] = []
+        self._moto = DomainDispatcherApplication(create_backend_app)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that lead AWS's clients and ``docker push`` here."""
+        environment = registry.aws_environment(cast(registry.Server, self))
+        return environment | {"ECR_REGISTRY": self.images.address}
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=f"http://{self.address}",
+            region_name="eu-west-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",  # noqa: S106
+        )
+
+    def name(self, index: int) -> str:
+        """The name of the job that was created first, second, … since ``requests`` was empty."""
+        return str(self.requests["CreateProcessingJob"][index]["ProcessingJobName"])
+
+    def objects(self, prefix: str = "") -> list[str]:
+        """The keys below a prefix of the bucket."""
+        found = self.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+        return [item["Key"] for item in found.get("Contents", [])]
+
+    def read(self, key: str) -> bytes:
+        """An object of the bucket."""
+        return bytes(self.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+    def wait(self, name: str) -> dict[str, Any]:
+        """The state of a job that is over."""
+        while self._jobs[name].state["ProcessingJobStatus"] == "InProgress":
+            time.sleep(_POLL_SECONDS)
+        return self._jobs[name].state
+
+    def close(self) -> None:
+        """Stop every job and wait until what it left is gone."""
+        for job in self._jobs.values():
+            job.stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        target = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
+        if not target[2]:
+            self.requests["S3"].append({"method": environ["REQUEST_METHOD"]})
+            return cast(Iterable[bytes], self._moto(environ, start_response))
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        request = json.loads(body or b"{}")
+        self.requests[target[2]].append(request)
+        if self.faults[target[2]]:
+            code = self.faults[target[2]].pop(0)
+            return _answer(start_response, {"__type": code, "message": code}, "400 Bad Request")
+        if target[2] == "StopProcessingJob":
+            self._jobs[request["ProcessingJobName"]].stopped.set()
+            return _answer(start_response, {})
+        if target[2] in ("DescribeImages", "BatchGetImage"):
+            self._mirror(request["repositoryName"])
+        status, headers, answer = self._ask_moto(environ)
+        if status.startswith("200") and target[2] == "CreateProcessingJob":
+            self._start(Job(request))
+        if status.startswith("200") and target[2] == "DescribeProcessingJob":
+            job = self._jobs[request["ProcessingJobName"]]
+            return _answer(start_response, json.loads(answer) | job.request | job.state)
+        start_response(status, headers)
+        return [answer]
+
+    def _ask_moto(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
+        started: list[Any] = []
+        answer = b"".join(self._moto(environ, lambda *args: started.extend(args[:2])))
+        return started[0], started[1], answer
+
+    def _mirror(self, repository: str) -> None:
+        """Tell moto's ECR what the registry holds: in ECR the two are one."""
+        ecr = self.client("ecr")
+        try:
+            images = ecr.list_images(repositoryName=repository)["imageIds"]
+            tags = json.loads(self._registry(f"{repository}/tags/list"))["tags"] or []
+        except (ecr.exceptions.RepositoryNotFoundException, urllib.error.HTTPError):
+            return  # nothing was pushed yet
+        for tag in set(tags) - {image.get("imageTag") for image in images}:
+            manifest = self._registry(f"{repository}/manifests/{tag}")
+            digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
+            image = {"imageManifest": manifest, "imageTag": tag, "imageDigest": digest}
+            ecr.put_image(repositoryName=repository, **image)
+
+    def _registry(self, path: str) -> str:
+        secret = base64.b64encode(f"AWS:{registry.ECR_PASSWORD}".encode()).decode()
+        headers = {"Authorization": f"Basic {secret}", "Accept": _MANIFEST}
+        request = urllib.request.Request(f"http://{self.images.address}/v2/{path}", headers=headers)
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            return str(answer.read().decode())
+
+    def _start(self, job: Job) -> None:
+        self._jobs[job.name] = job
+        self._threads.append(threading.Thread(target=self._perform, args=(job,)))
+        self._threads[-1].start()
+
+    def _perform(self, job: Job) -> None:
+        try:
+            with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+                _Cluster(self, job, Path(folder)).run()
+        except Exception as error:
+            job.state = {
+                "ProcessingJobStatus": "Failed",
+                "FailureReason": f"InternalServerError: {error!r}",
+            }
+            raise
+
+
+class _Cluster:
+    """The instances of one job: containers on a network of their own."""
+
+    def __init__(self, service: Emulator, job: Job, folder: Path) -> None:
+        self.service = service
+        self.job = job
+        self.folder = folder
+        count = job.request["ProcessingResources"]["ClusterConfig"]["InstanceCount"]
+        self.hosts = [f"algo-{number + 1}" for number in range(count)]
+        self.s3 = service.client("s3")
+
+    def run(self) -> None:
+        image = self._pull()
+        with ExitStack() as left:
+            _docker("network", "create", self.job.name)
+            left.callback(_docker, "network", "rm", self.job.name)
+            for index, host in enumerate(self.hosts):
+                self._create(index, host, image)
+                left.callback(_docker, "rm", "--force", "--volumes", self._container(host))
+            state = self._follow()
+            messages = [message for host in self.hosts if (message := self._collect(host))]
+        if messages:
+            state["ExitMessage"] = "\n".join(messages)[:1024]
+        self.job.state = state
+
+    def _pull(self) -> str:
+        """The image at the address that the request names, but from the registry of the tests."""
+        image: str = self.job.request["AppSpecification"]["ImageUri"]
+        host, _, name = image.partition("/")
+        if ".dkr.ecr." not in host or "@sha256:" not in name:
+            raise ValueError(f"{image} is not in ECR, or not a digest")
+        config = ("--config", str(self.folder / "docker"))
+        login = ("login", "--username", "AWS", "--password", registry.ECR_PASSWORD)
+        _docker(*config, *login, self.service.images.address)
+        _docker(*config, "pull", "--quiet", f"{self.service.images.address}/{name}")
+        return f"{self.service.images.address}/{name}"
+
+    def _create(self, index: int, host: str, image: str) -> None:
+        base = self.folder / host
+        for folder in ("config", "output", "processing"):
+            (base / folder).mkdir(parents=True)
+        resources = {"current_host": host, "hosts": self.hosts}
+        (base / "config" / "resourceconfig.json").write_text(json.dumps(resources))
+        (base / "config" / "processingjobconfig.json").write_text(json.dumps(self.job.request))
+        for item in self.job.request.get("ProcessingInputs", []):
+            self._fetch(item["S3Input"], index, base)
+        for item in self._outputs():
+            (base / _below(item["LocalPath"])).mkdir(parents=True)
+        application = self.job.request["AppSpecification"]
+        entrypoint, *words = application["ContainerEntrypoint"]
+        words += application.get("ContainerArguments", [])
+        options = ["--hostname", host, "--network", self.job.name, "--network-alias", host]
+        for key, value in self.job.request.get("Environment", {}).items():
+            options += ["--env", f"{key}={value}"]
+        name = ("--name", self._container(host))
+        _docker("create", *name, *options, "--entrypoint", entrypoint, image, *words)
+        _docker("cp", f"{base}/.", f"{self._container(host)}:/opt/ml")
+
+    def _fetch(self, source: dict[str, str], index: int, base: Path) -> None:
+        bucket, _, prefix = source["S3Uri"].removeprefix("s3://").partition("/")
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        keys = sorted(item["Key"] for page in pages for item in page.get("Contents", []))
+        if source["S3DataDistributionType"] == "ShardedByS3Key":
+            keys = keys[index :: len(self.hosts)]
+        folder = base / _below(source["LocalPath"])
+        folder.mkdir(parents=True)
+        for key in keys:
+            file = folder / key.removeprefix(prefix).lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self.s3.download_file(bucket, key, str(file))
+
+    def _follow(self) -> dict[str, Any]:
+        """Run the containers to their end; the state of the job."""
+        seconds = self.job.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86400)
+        deadline = time.monotonic() + seconds
+        processes = {
+            host: subprocess.Popen(
+                ["docker", "start", "--attach", self._container(host)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+            for host in self.hosts
+        }
+        loggers = [threading.Thread(target=self._log, args=each) for each in processes.items()]
+        for logger in loggers:
+            logger.start()
+        while True:
+            codes = [process.poll() for process in processes.values()]
+            late = self.job.stopped.is_set() or time.monotonic() > deadline
+            if late or any(codes) or None not in codes:
+                break
+            time.sleep(_POLL_SECONDS)
+        for host, process in processes.items():
+            if process.poll() is None:
+                _docker("stop", "--time", str(_STOP_SECONDS), self._container(host))
+            process.wait()
+        for logger in loggers:
+            logger.join()
+        if any(codes):
+            code = next(code for code in codes if code)
+            reason = f"AlgorithmError: See job logs for more information, exit code: {code}"
+            return {"ProcessingJobStatus": "Failed", "FailureReason": reason}
+        return {"ProcessingJobStatus": "Stopped" if late else "Completed"}
+
+    def _log(self, host: str, process: subprocess.Popen[str]) -> None:
+        logs = self.service.client("logs")
+        with suppress(logs.exceptions.ResourceAlreadyExistsException):
+            logs.create_log_group(logGroupName=LOG_GROUP)
+        stream = f"{self.job.name}/{host}-{time.time_ns() // 1_000_000}"
+        logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
+        for line in process.stdout or []:
+            event = {"timestamp": time.time_ns() // 1_000_000, "message": line.rstrip() or " "}
+            logs.put_log_events(logGroupName=LOG_GROUP, logStreamName=stream, logEvents=[event])
+
+    def _collect(self, host: str) -> str:
+        """Upload a host's outputs; its message."""
+        base = self.folder / f"{host}-after"
+        base.mkdir()
+        _docker("cp", f"{self._container(host)}:/opt/ml/.", str(base))
+        for item in self._outputs():
+            bucket, _, prefix = item["S3Uri"].removeprefix("s3://").partition("/")
+            folder = base / _below(item["LocalPath"])
+            for file in (each for each in folder.rglob("*") if each.is_file()):
+                key = f"{prefix}/{file.relative_to(folder).as_posix()}"
+                self.s3.upload_file(str(file), bucket, key)
+        message = base / "output" / "message"
+        return message.read_text() if message.exists() else ""
+
+    def _outputs(self) -> list[dict[str, str]]:
+        config = self.job.request.get("ProcessingOutputConfig", {"Outputs": []})
+        return [item["S3Output"] for item in config["Outputs"]]
+
+    def _container(self, host: str) -> str:
+        return f"{self.job.name}-{host}"
+
+
+class _Silent(WSGIRequestHandler):
+    def log_request(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def emulator(images: registry.Server, folder: Path) -> Iterator[Emulator]:
+    """The service on loopback, empty, with the images of a registry."""
+    service = Emulator(images, folder)
+    server = make_server("127.0.0.1", 0, service, threaded=True, request_handler=_Silent)
+    service.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        reset = urllib.request.Request(f"http://{service.address}/moto-api/reset", method="POST")
+        urllib.request.urlopen(reset).close()  # noqa: S310
+        yield service
+    finally:
+        service.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _answer(start: StartResponse, body: dict[str, Any], status: str = "200 OK") -> list[bytes]:
+    start(status, [("Content-Type", "application/x-amz-json-1.1")])
+    return [json.dumps(body).encode()]
+
+
+def _below(path: str) -> str:
+    return path.removeprefix("/opt/ml/")
+
+
+def _docker(*words: str) -> None:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"docker {words[0]}: {done.stderr}")

@@ -1,0 +1,533 @@
+"""One argparse, three places: the command line of ``launch`` against real parts."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import emulator
+import pytest
+
+pytest_plugins = ["launching"]
+
+Launch = Callable[..., subprocess.CompletedProcess[str]]
+
+PENGUINS = ("--input_path", "data/penguins")
+
+
+def _rows(folder: Path) -> dict[str, bytes]:
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*.parquet")
+    }
+
+
+REFUSALS: Mapping[str, tuple[Sequence[str], str]] = {
+    "no job": (["prepare"], "there is no job 'prepare': choose from preprocess, probe, train"),
+    "unknown option": (["preprocess", *PENGUINS, "--sed", "1"], "unrecognized arguments: --sed 1"),
+    "missing option": (["preprocess"], "arguments are required: --input_path"),
+    "wrong type": (["preprocess", *PENGUINS, "--seed", "x"], "argument --seed: invalid"),
+    "wrong value": (["preprocess", *PENGUINS, "--test_fraction", "2"], "2 is not above 0"),
+    "wrong choice": (["probe", *PENGUINS, "--do", "x"], "argument --do: invalid choice: 'x'"),
+    "no input": (["preprocess", "--input_path", "data/x"], "there is no file in"),
+    "input is a file": (["preprocess", "--input_path", "README.md"], "there is no file in"),
+    "output has files": (["preprocess", *PENGUINS, "--output_path", "data"], "--overwrite"),
+    "output is a file": (["preprocess", *PENGUINS, "--output_path", "Makefile"], "not a folder"),
+    "output of no job": (
+        ["preprocess", *PENGUINS, "--output_path", "data", "--overwrite"],
+        "no job wrote what",
+    ),
+    "unknown input": (["preprocess", *PENGUINS, "--shard", "seed"], "argument --shard: invalid"),
+    "instance type": (
+        ["preprocess", *PENGUINS, "--instance_type", "ml.m5.xlarg"],
+        "InstanceType: SageMaker does not know 'ml.m5.xlarg', but ml.m5.xlarge",
+    ),
+    "instance count": (["preprocess", *PENGUINS, "--instance_count", "101"], "InstanceCount: 101"),
+    "no instance": (["preprocess", *PENGUINS, "--instance_count", "0"], "InstanceCount: 0"),
+    "volume": (["preprocess", *PENGUINS, "--volume_size_in_gb", "16385"], "VolumeSizeInGB: 16385"),
+    "runtime": (
+        ["preprocess", *PENGUINS, "--max_runtime_in_seconds", "777601"],
+        "MaxRuntimeInSeconds: 777601",
+    ),
+    "long argument": (["probe", *PENGUINS, "--names", "n" * 257], "257 characters"),
+    "many arguments": (["probe", *PENGUINS, "--names", *"n" * 101], "102 items"),
+    "empty argument": (["probe", *PENGUINS, "--names", ""], "takes no empty argument"),
+    "line break": (["probe", *PENGUINS, "--names", "a\nb"], r"'a\nb' does not match"),
+    "env": (["preprocess", *PENGUINS, "--env", "NAME"], "'NAME' is not of the form K=V"),
+    "env name": (["preprocess", *PENGUINS, "--env", "A-B=1"], "'A-B' does not match"),
+    "run name": (["preprocess", *PENGUINS, "--run_name", "a/b"], "argument --run_name: 'a/b'"),
+    "long run name": (["preprocess", *PENGUINS, "--run_name", "r" * 1024], "S3Uri: 10"),
+    "no waiting here": (["preprocess", *PENGUINS, "--no-wait"], "argument --no-wait"),
+    "no bucket": (["preprocess", *PENGUINS, "--where", "sagemaker"], "S3_BUCKET is not set"),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_a_wrong_launch_is_refused_at_once(
+    launch: Launch, words: Sequence[str], message: str
+) -> None:
+    launch(*words)  # from now on the disk is warm
+    started = time.monotonic()
+    done = launch(*words)
+    assert time.monotonic() - started < 2
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+
+
+def test_a_job_name_that_is_too_long_is_refused(launch: Launch, project: Path) -> None:
+    pyproject = project / "pyproject.toml"
+    text = pyproject.read_text()
+    try:
+        pyproject.write_text(text.replace('name = "penguin-species"', f'name = "{"p" * 40}"', 1))
+        done = launch("preprocess", *PENGUINS)
+    finally:
+        pyproject.write_text(text)
+    assert done.returncode == 2
+    assert "ProcessingJobName: 71 characters, SageMaker takes 63 or fewer" in done.stderr
+
+
+def test_help_shows_the_options_of_job_and_launch(launch: Launch) -> None:
+    shown = " ".join(launch("preprocess", "--help").stdout.split())
+    assert "share of the rows that goes to the test set (default: 0.2)" in shown
+    assert "--where {here,docker,sagemaker}" in shown
+
+
+def test_the_plan_is_printed_and_nothing_done(launch: Launch, project: Path) -> None:
+    words = ["--rate", "-1.5", "--names", "a", "b", "--no-strict", "--do", "sleep", "--env", "A=1"]
+    done = launch(
+        "probe", *PENGUINS, *words, "--instance_count", "3", "--shard", "input_path", "--plan"
+    )
+    request = json.loads(done.stdout)
+    assert request["AppSpecification"]["ContainerEntrypoint"] == [
+        "python",
+        "-u",
+        "entrypoints/probe.py",
+    ]
+    assert request["AppSpecification"]["ContainerArguments"] == [
+        *("--rate=-1.5", "--names", "a", "b", "--no-strict", "--do", "sleep")
+    ]
+    assert request["ProcessingInputs"][0]["InputName"] == "some"
+    assert request["ProcessingInputs"][0]["S3Input"]["S3DataDistributionType"] == "ShardedByS3Key"
+    assert request["Environment"] == {"A": "1"}
+    assert not (project / "out").exists()
+
+
+@pytest.fixture(params=["here", pytest.param("docker", marks=pytest.mark.docker)])
+def where(request: pytest.FixtureRequest) -> str:
+    """The places that need no AWS."""
+    if request.param == "docker":
+        request.getfixturevalue("image")
+    return str(request.param)
+
+
+def test_three_hosts_give_the_rows_of_one(launch: Launch, where: str, project: Path) -> None:
+    one = launch("preprocess", *PENGUINS, "--output_path", "out/one")
+    assert one.returncode == 0, one.stderr
+    shards = ("--instance_count", "3", "--shard", "input_path")
+    three = launch("preprocess", *PENGUINS, "--where", where, *shards, "--output_path", "out/three")
+    assert three.returncode == 0, three.stderr
+    assert len(_rows(project / "out" / "one")) == 6
+    assert _rows(project / "out" / "three") == _rows(project / "out" / "one")
+    assert {line[:9] for line in three.stdout.splitlines()} >= {
+        "algo-1 | ",
+        "algo-2 | ",
+        "algo-3 | ",
+    }
+
+
+def test_a_host_sees_what_sagemaker_would_show_it(
+    launch: Launch, where: str, project: Path
+) -> None:
+    words = ["--names", "a b", "-1", "--rate=1e-3", "--no-strict", "--env", "COLOUR=blue green"]
+    options = ("--instance_count", "2", "--run_name", "r", "--more_path", "data")
+    done = launch("probe", *PENGUINS, *words, *options, "--where", where, "--shard", "input_path")
+    assert done.returncode == 0, done.stdout
+    output = project / "out" / "r" / "probe" / "seen"
+    seen = [json.loads(file.read_text()) for file in sorted((output / "below").iterdir())]
+    assert [each["hosts"] for each in seen] == [["algo-1", 0, 2], ["algo-2", 1, 2]]
+    assert [each["files"] for each in seen] == [["2007.csv", "2009.csv"], ["2008.csv"]]
+    assert {each["env"]["COLOUR"] for each in seen} == {"blue green"}
+    assert (seen[0]["names"], seen[0]["rate"], seen[0]["strict"]) == (["a b", "-1"], 0.001, False)
+    assert seen[0]["more_path"].endswith("/processing/input/more")
+    if where == "docker":
+        assert seen[0]["argv"] == ["--names", "a b", "-1", "--rate", "1e-3", "--no-strict"]
+        assert seen[0]["env"]["HOSTNAME"] == "algo-1"
+    assert not (output / "link").exists()
+    assert {file.stat().st_uid for file in output.rglob("*")} == {os.getuid()}
+
+
+def test_the_first_host_that_fails_stops_the_others(
+    launch: Launch, where: str, project: Path
+) -> None:
+    started = time.monotonic()
+    done = launch("probe", *PENGUINS, "--where", where, "--do", "fail", "--instance_count", "3")
+    assert time.monotonic() - started < 60
+    assert done.returncode == 1
+    assert "Failed: penguin-species-probe-" in done.stdout
+    assert "algo-3: the last host failed\n  algo-1: stopped by SIGTERM" in done.stdout
+    assert not [file for file in (project / "out").rglob("*") if file.is_file()]
+
+
+def test_hosts_that_write_the_same_key_fail(launch: Launch, where: str, project: Path) -> None:
+    done = launch("probe", *PENGUINS, "--where", where, "--do", "collide", "--instance_count", "2")
+    assert done.returncode == 1
+    assert "algo-2 and another host both wrote below/seen.json" in done.stdout
+    assert not [file for file in (project / "out").rglob("*") if file.is_file()]
+
+
+def test_a_job_that_runs_too_long_is_stopped(launch: Launch, where: str) -> None:
+    options = ("--where", where, "--do", "sleep", "--max_runtime_in_seconds", "4")
+    done = launch("probe", *PENGUINS, *options)
+    assert done.returncode == 1
+    assert "Stopped: penguin-species-probe-" in done.stdout
+    assert "ran longer than 4 s; stopped by SIGTERM" in done.stdout
+
+
+def test_overwriting_replaces_all_that_a_job_wrote(
+    launch: Launch, where: str, project: Path
+) -> None:
+    words = ("probe", *PENGUINS, "--where", where, "--output_path", "out/seen")
+    assert launch(*words).returncode == 0
+    (project / "out" / "seen" / "below" / "old.json").write_text("")
+    assert "already holds files" in launch(*words).stderr
+    failed = launch(*words, "--overwrite", "--do", "fail")
+    assert failed.returncode == 1
+    assert (project / "out" / "seen" / "below" / "old.json").exists()
+    assert launch(*words, "--overwrite").returncode == 0
+    assert not (project / "out" / "seen" / "below" / "old.json").exists()
+
+
+@contextmanager
+def _wire_to_docker() -> Iterator[tuple[int, Callable[[], None]]]:
+    """A port that leads to Docker, and what cuts it."""
+    ends: list[socket.socket] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                engine = socket.socket(socket.AF_UNIX)
+                engine.connect("/var/run/docker.sock")
+                ends.extend([client, engine])
+                for pair in ((client, engine), (engine, client)):
+                    threading.Thread(target=copy, args=pair, daemon=True).start()
+
+    def cut() -> None:
+        for end in [listener, *ends]:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], cut
+    finally:
+        cut()
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("image", "launch")
+def test_an_engine_that_is_gone_ends_the_launch(project: Path, no_aws: dict[str, str]) -> None:
+    words = ["probe", *PENGUINS, "--where", "docker", "--do", "sleep"]
+    with _wire_to_docker() as (port, cut):
+        process = subprocess.Popen(
+            [project / ".venv" / "bin" / "python", "-u", "-m", "launch", *words],
+            cwd=project,
+            env=no_aws | {"DOCKER_HOST": f"tcp://127.0.0.1:{port}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout
+        assert next(line for line in process.stdout if "asleep" in line)
+        cut()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Cannot connect to the Docker daemon" in errors
+    assert "Traceback" not in errors
+    (name,) = re.findall("what is left of (penguin-species-probe-[0-9-]+) when", errors)
+    for command in (["rm", "--force", f"{name}-algo-1"], ["network", "rm", name]):
+        subprocess.run(["docker", *command], check=True, capture_output=True)
+
+
+@pytest.mark.docker
+def test_whoever_stops_waiting_is_told_how_to_stop_the_job(
+    project: Path, service: emulator.Emulator, aws: dict[str, str]
+) -> None:
+    words = ["-m", "launch", "probe", *PENGUINS, "--where", "sagemaker", "--do", "sleep"]
+    command = [str(project / ".venv" / "bin" / "python"), "-u", *words]
+    process = subprocess.Popen(command, cwd=project, env=aws, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert next(line for line in process.stdout if "asleep" in line)
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read()
+    assert process.wait() == 128 + signal.SIGINT
+    name = service.name(0)
+    assert f"it goes on: aws sagemaker stop-processing-job --processing-job-name {name}" in rest
+    service.client("sagemaker").stop_processing_job(ProcessingJobName=name)
+    assert service.wait(name)["ProcessingJobStatus"] == "Stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.usefixtures("launch")
+def test_a_signal_stops_everything(
+    where: str, project: Path, no_aws: dict[str, str], number: signal.Signals
+) -> None:
+    words = ["probe", *PENGUINS, "--where", where, "--do", "sleep", "--instance_count", "2"]
+    process = subprocess.Popen(
+        [project / ".venv" / "bin" / "python", "-u", "-m", "launch", *words],
+        cwd=project,
+        env=no_aws,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    asleep = (line for line in process.stdout if "asleep" in line)
+    assert next(asleep) != next(asleep)  # one of each host
+    process.send_signal(number)
+    rest = process.stdout.read()
+    assert process.wait(timeout=60) == 128 + number
+    assert "stopped by SIGTERM" in rest
+
+
+def test_a_host_that_ignores_sigterm_is_killed(
+    where: str, project: Path, launch: Launch, no_aws: dict[str, str]
+) -> None:
+    assert launch("--help").returncode == 0
+    code = (
+        "import sys; from launch import hosts, launch; hosts.STOP_SECONDS = 1.0;"
+        f"run = launch('probe', where={where!r}, input_path='data/penguins', do='hang',"
+        " max_runtime_in_seconds=5); print(run.status)"
+    )
+    python = project / ".venv" / "bin" / "python"
+    started = time.monotonic()
+    done = subprocess.run(
+        [python, "-c", code], cwd=project, env=no_aws, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "Stopped"
+    assert time.monotonic() - started < 60
+
+
+@pytest.mark.docker
+def test_three_instances_give_the_rows_of_one(
+    launch: Launch, project: Path, service: emulator.Emulator, aws: dict[str, str]
+) -> None:
+    assert launch("preprocess", *PENGUINS, "--output_path", "out/one").returncode == 0
+    shards = ("--instance_count", "3", "--shard", "input_path")
+    words = ("preprocess", *PENGUINS, "--where", "sagemaker", *shards, "--run_name", "r")
+    done = launch(*words, env=aws)
+    assert done.returncode == 0, done.stdout + done.stderr
+    prefix = "penguin-species/r/preprocess/dataset/"
+    found = [key.removeprefix(prefix) for key in service.objects(prefix)]
+    rows = {key: service.read(prefix + key) for key in found if key.endswith(".parquet")}
+    assert rows == _rows(project / "out" / "one")
+    assert {"job-algo-1.json", "job-algo-2.json", "job-algo-3.json"} < set(found)
+    assert service.objects("penguin-species/r/input/raw/2007.csv")
+    assert {line[:9] for line in done.stdout.splitlines()} >= {
+        "algo-1 | ",
+        "algo-2 | ",
+        "algo-3 | ",
+    }
+    assert "Completed after" in done.stdout
+    assert f"/sagemaker/home#/processing-jobs/{service.name(0)}" in done.stdout
+    again = launch(*words, env=aws)
+    assert again.returncode == 2
+    assert "s3://penguins/penguin-species/r/preprocess/dataset already holds files" in again.stderr
+
+
+@pytest.mark.docker
+def test_the_plan_is_what_is_sent(
+    launch: Launch, service: emulator.Emulator, aws: dict[str, str]
+) -> None:
+    options = ["--names", "a b", "c", "--rate", "-2", "--env", "A=1", "--instance_count", "2"]
+    options += ["--shard", "input_path", "--volume_size_in_gb", "5", "--run_name", "r"]
+    options += ["--instance_type", "ml.c5.xlarge", "--max_runtime_in_seconds", "600"]
+    words = ["probe", *PENGUINS, "--where", "sagemaker", *options]
+    planned = json.loads(launch(*words, "--plan", env=aws).stdout)
+    assert not service.objects()
+    assert not service.requests["CreateProcessingJob"]
+    done = launch(*words, "--no-wait", env=aws)
+    assert done.returncode == 0, done.stderr
+    (sent,) = service.requests["CreateProcessingJob"]
+    planned["ProcessingJobName"] = sent["ProcessingJobName"]  # it holds the time
+    assert sent == planned
+    assert sent["ProcessingJobName"] in done.stdout
+    assert "@sha256:" in sent["AppSpecification"]["ImageUri"]
+    assert service.wait(sent["ProcessingJobName"])["ProcessingJobStatus"] == "Completed"
+    seen = json.loads(service.read("penguin-species/r/probe/seen/below/algo-2.json"))
+    assert (seen["names"], seen["rate"], seen["files"]) == (["a b", "c"], -2.0, ["2008.csv"])
+
+
+@pytest.mark.docker
+def test_a_job_that_fails_is_explained(
+    launch: Launch, service: emulator.Emulator, aws: dict[str, str]
+) -> None:
+    words = ("probe", *PENGUINS, "--where", "sagemaker", "--do", "fail", "--rate", "2")
+    done = launch(*words, env=aws)
+    assert done.returncode == 1
+    for line in (
+        "FailureReason: AlgorithmError",
+        "ExitMessage: the last host failed",
+        "algo-1 | ",
+        "python -m launch probe --input_path ",
+        "--where docker --do fail --rate 2",
+        f"Failed: {service.name(0)}",
+    ):
+        assert line in done.stdout
+    assert not service.objects("penguin-species/r/probe")
+
+
+@pytest.mark.docker
+def test_a_job_that_someone_stops_is_reported(
+    project: Path, service: emulator.Emulator, aws: dict[str, str]
+) -> None:
+    words = ["-m", "launch", "probe", *PENGUINS, "--where", "sagemaker", "--do", "sleep"]
+    command = [str(project / ".venv" / "bin" / "python"), "-u", *words]
+    process = subprocess.Popen(command, cwd=project, env=aws, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert next(line for line in process.stdout if "asleep" in line)
+    service.client("sagemaker").stop_processing_job(ProcessingJobName=service.name(0))
+    rest = process.stdout.read()
+    assert process.wait() == 1
+    assert f"Stopped: {service.name(0)}\n  stopped by SIGTERM" in rest
+
+
+@pytest.mark.docker
+def test_an_api_that_fails_for_a_moment_is_asked_again(
+    launch: Launch, service: emulator.Emulator, aws: dict[str, str]
+) -> None:
+    service.faults["CreateProcessingJob"] = ["ThrottlingException"] * 2
+    service.faults["DescribeProcessingJob"] = ["ThrottlingException"] * 3
+    done = launch("probe", *PENGUINS, "--where", "sagemaker", env=aws)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not service.faults["CreateProcessingJob"] + service.faults["DescribeProcessingJob"]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("where", ["here", "docker"])
+def test_addresses_in_s3_work_everywhere(
+    launch: Launch, where: str, service: emulator.Emulator, aws: dict[str, str]
+) -> None:
+    for year in ("2007", "2008"):
+        body = b"x" if year == "2007" else b"y"
+        service.client("s3").put_object(Bucket=emulator.BUCKET, Key=f"raw/{year}.csv", Body=body)
+    service.client("s3").put_object(Bucket=emulator.BUCKET, Key="raw2/no.csv", Body=b"z")
+    addresses = ("--input_path", "s3://penguins/raw", "--output_path", "s3://penguins/seen/")
+    words = ("probe", *addresses, "--where", where)
+    done = launch(*words, env=aws)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(service.read("seen/below/algo-1.json"))["files"] == ["2007.csv", "2008.csv"]
+    assert "s3://penguins/seen already holds files" in launch(*words, env=aws).stderr
+    assert launch(*words, "--overwrite", env=aws).returncode == 0
+
+
+BAD_MOMENTS: Mapping[str, tuple[dict[str, str], str]] = {
+    "no credentials": (
+        {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+        "there are no AWS credentials",
+    ),
+    "no region": ({"AWS_REGION": ""}, "AWS_REGION is not set: write it into aws.env"),
+    "no role": ({"SAGEMAKER_ROLE_ARN": ""}, "SAGEMAKER_ROLE_ARN is not set"),
+    "no such bucket": ({"S3_BUCKET": "walruses"}, "NoSuchBucket: there is no such bucket"),
+    "bad role": ({"SAGEMAKER_ROLE_ARN": "someone"}, "RoleArn: 7 characters"),
+    "no repository": ({"ECR_REPOSITORY": "walruses"}, "ECR has no repository walruses"),
+    "no network": ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "Could not connect"),
+}
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(("env", "message"), BAD_MOMENTS.values(), ids=BAD_MOMENTS)
+def test_what_aws_lacks_is_said(
+    launch: Launch, aws: dict[str, str], env: dict[str, str], message: str
+) -> None:
+    done = launch("preprocess", *PENGUINS, "--where", "sagemaker", env=aws | env)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("code", "operation", "exit_code", "message"),
+    [
+        ("ExpiredTokenException", "DescribeImages", 2, "your credentials have expired"),
+        ("AccessDeniedException", "DescribeImages", 2, "your credentials do not allow it"),
+        ("AccessDeniedException", "CreateProcessingJob", 1, "your credentials do not allow it"),
+    ],
+)
+def test_what_aws_refuses_is_said(
+    launch: Launch,
+    service: emulator.Emulator,
+    aws: dict[str, str],
+    code: str,
+    operation: str,
+    exit_code: int,
+    message: str,
+) -> None:
+    service.faults[operation] = [code]
+    done = launch("probe", *PENGUINS, "--where", "sagemaker", env=aws)
+    service.faults[operation] = []
+    assert done.returncode == exit_code
+    assert f"{operation}: {code}" in done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.docker
+def test_an_image_that_was_not_pushed_is_not_launched(
+    launch: Launch, project: Path, service: emulator.Emulator, aws: dict[str, str]
+) -> None:
+    words = ("preprocess", *PENGUINS, "--where", "sagemaker")
+    readme = project / "README.md"
+    text = readme.read_text()
+    git = ["git", "-c", "advice.detachedHead=false"]
+    try:
+        readme.write_text("changed")
+        assert "commit them, or name an --image" in launch(*words, env=aws).stderr
+        named = launch(*words, "--image", "some@sha256:0", "--plan", env=aws)
+        assert json.loads(named.stdout)["AppSpecification"]["ImageUri"] == "some@sha256:0"
+        commit = [*git, "commit", "--quiet", "--all", "-m", "changed"]
+        subprocess.run(commit, cwd=project, check=True)
+        assert "`make push` pushes it" in launch(*words, env=aws).stderr
+        built = launch(*words[:-1], "docker", env=aws).stderr
+        assert "`make image` builds it" in built
+        subprocess.run([*git, "reset", "--quiet", "--hard", "HEAD~"], cwd=project, check=True)
+    finally:
+        readme.write_text(text)
+    assert not service.requests["CreateProcessingJob"]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("nothing", "there is no `docker` on this machine"), (None, "Cannot connect to the Docker")],
+    ids=["no client", "no engine"],
+)
+def test_without_docker_nothing_starts(
+    launch: Launch, no_aws: dict[str, str], tmp_path: Path, path: str | None, message: str
+) -> None:
+    env = no_aws | {"DOCKER_HOST": "tcp://127.0.0.1:9"}
+    if path:
+        (tmp_path / "git").symlink_to(shutil.which("git") or "git")
+        env["PATH"] = f"{tmp_path}:/bin" if not Path("/bin/docker").exists() else str(tmp_path)
+    elif not shutil.which("docker"):
+        pytest.skip("there is no docker client")
+    done = launch("preprocess", *PENGUINS, "--where", "docker", env=env)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

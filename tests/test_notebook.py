@@ -1,0 +1,74 @@
+"""The notebook, executed as it is in each of its three places."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import emulator
+import pytest
+from conftest import TEMPLATE
+
+pytest_plugins = ["launching"]
+
+NOTEBOOK = Path("notebooks/launch.ipynb")
+EXECUTE = """\
+import json, sys, nbformat
+from nbclient import NotebookClient
+
+notebook = nbformat.read("notebooks/launch.ipynb", 4)
+for cell in notebook.cells:
+    if "parameters" in cell.metadata.get("tags", []):
+        assert 'where = "here"' in cell.source
+        cell.source = cell.source.replace('where = "here"', f"where = {sys.argv[1]!r}")
+        cell.source += '\\nrun_name = "notebook"'
+NotebookClient(notebook, timeout=600, resources={"metadata": {"path": "notebooks"}}).execute()
+nbformat.write(notebook, sys.stdout)
+"""
+
+
+def _execute(project: Path, where: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """What the cells showed, by cell: the data of their last output."""
+    python = project / ".venv" / "bin" / "python"
+    done = subprocess.run(
+        [python, "-c", EXECUTE, where],
+        cwd=project,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(done.stdout)["cells"]
+    outputs = {cell["id"]: cell.get("outputs") for cell in cells}
+    return {name: shown[-1].get("data", {}) for name, shown in outputs.items() if shown}
+
+
+def test_no_output_is_in_git() -> None:
+    cells = json.loads((TEMPLATE / NOTEBOOK).read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert code
+    assert not [cell for cell in code if cell["outputs"] or cell["execution_count"]]
+
+
+@pytest.mark.docker
+def test_the_notebook_gives_the_same_metrics_everywhere(
+    project: Path, no_aws: dict[str, str], service: emulator.Emulator, aws: dict[str, str]
+) -> None:
+    metrics = {}
+    for where, env in (("here", no_aws), ("docker", no_aws), ("sagemaker", aws)):
+        shown = _execute(project, where, env)
+        assert "Completed" in "".join(shown["train"]["text/plain"])
+        assert {"image/png"} < set(shown["trials"]) & set(shown["confusion"])
+        assert "Gentoo" in "".join(shown["metrics"]["text/plain"])
+        if where == "sagemaker":
+            key = "penguin-species/notebook/train/model/metrics.json"
+            metrics[where] = json.loads(service.read(key))
+        else:
+            model = project / "out" / "notebook" / "train" / "model"
+            metrics[where] = json.loads((model / "metrics.json").read_text())
+        shutil.rmtree(project / "out")
+    assert metrics["here"]["accuracy"] > 0.9
+    assert metrics["here"] == metrics["docker"] == metrics["sagemaker"]

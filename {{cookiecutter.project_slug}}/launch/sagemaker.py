@@ -1,0 +1,188 @@
+"""Hosts that are SageMaker's: a job is handed over, followed, and explained if it fails."""
+
+import re
+import shlex
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from . import aws, project, storage
+from .options import Call
+from .project import LaunchError
+from .request import Request
+from .run import Run
+
+LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
+POLL_SECONDS = 5.0
+_STATUS_SECONDS = 60.0
+_LAST_LINES = 20
+
+
+def image() -> str:
+    """The image of this commit, by digest, so that it is this one whatever happens to its tag."""
+    stamp, repository = project.stamp(), project.require("ECR_REPOSITORY")
+    if stamp.endswith("-dirty"):
+        raise LaunchError("no image has your uncommitted changes: commit them, or name an --image")
+    with aws.errors(f"image {repository}:{stamp}"):
+        ecr = aws.client("ecr")
+        try:
+            repositories = ecr.describe_repositories(repositoryNames=[repository])["repositories"]
+            wanted = {"repositoryName": repository, "imageIds": [{"imageTag": stamp}]}
+            images = ecr.describe_images(**wanted)["imageDetails"]
+        except ecr.exceptions.RepositoryNotFoundException as error:
+            advice = "infra/stack.yaml makes it"
+            raise LaunchError(f"ECR has no repository {repository}: {advice}") from error
+        except ecr.exceptions.ImageNotFoundException as error:
+            advice = "`make push` pushes it"
+            raise LaunchError(f"ECR has no image {repository}:{stamp}: {advice}") from error
+    return f"{repositories[0]['repositoryUri']}@{images[0]['imageDigest']}"
+
+
+def run(call: Call, request: Request, outputs: Mapping[str, str]) -> Run:
+    """Hand a job over to SageMaker and, if not told otherwise, follow it to its end."""
+    name = request["ProcessingJobName"]
+    options = {channel.name: channel.option for channel in call.job.inputs}
+    for item in request.get("ProcessingInputs", []):
+        source = call.channels[options[item["InputName"]]]
+        if not storage.is_s3(source):
+            storage.replace(item["S3Input"]["S3Uri"].rstrip("/"), Path(source))
+    for address in outputs.values():
+        storage.replace(address)
+    with aws.errors(name):
+        processor, arguments = prepare(request, _session())
+        processor.run(**arguments, wait=False, logs=False)
+    console = f"https://{aws.session().region_name}.console.aws.amazon.com"
+    group = LOG_GROUP.replace("/", "$252F")
+    print(f"InProgress: {name}")
+    print(f"  {console}/sagemaker/home#/processing-jobs/{name}")
+    print(f"  {console}/cloudwatch/home#logsV2:log-groups/log-group/{group}", flush=True)
+    if not call.options.wait:
+        return Run(name, "InProgress", outputs)
+    try:
+        return _follow(call, name, outputs)
+    except (KeyboardInterrupt, SystemExit):
+        print(f"it goes on: aws sagemaker stop-processing-job --processing-job-name {name}")
+        raise
+
+
+def prepare(request: Request, session: Any) -> tuple[Any, dict[str, Any]]:
+    """The SDK's ``Processor`` for a request, and the arguments of its ``run``."""
+    from sagemaker.core import shapes
+    from sagemaker.core.processing import Processor
+
+    cluster = request["ProcessingResources"]["ClusterConfig"]
+    application = request["AppSpecification"]
+    processor = Processor(
+        role=request["RoleArn"],
+        image_uri=application["ImageUri"],
+        entrypoint=application["ContainerEntrypoint"],
+        instance_count=cluster["InstanceCount"],
+        instance_type=cluster["InstanceType"],
+        volume_size_in_gb=cluster["VolumeSizeInGB"],
+        max_runtime_in_seconds=request["StoppingCondition"]["MaxRuntimeInSeconds"],
+        env=request.get("Environment"),
+        tags=request["Tags"],
+        sagemaker_session=session,
+    )
+    inputs = [
+        shapes.ProcessingInput(
+            input_name=item["InputName"],
+            s3_input=shapes.ProcessingS3Input(**_snake_case(item["S3Input"])),
+        )
+        for item in request.get("ProcessingInputs", [])
+    ]
+    outputs = [
+        shapes.ProcessingOutput(
+            output_name=item["OutputName"],
+            s3_output=shapes.ProcessingS3Output(**_snake_case(item["S3Output"])),
+        )
+        for item in request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    ]
+    return processor, {
+        "inputs": inputs,
+        "outputs": outputs,
+        "arguments": application.get("ContainerArguments"),
+        "job_name": request["ProcessingJobName"],
+    }
+
+
+def _session() -> Any:
+    """The SDK's session, to which no configuration file adds what the plan does not show."""
+    from sagemaker.core.helper.session_helper import Session
+
+    quiet = {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}
+    return Session(
+        boto_session=aws.session(),
+        sagemaker_client=aws.client("sagemaker"),
+        default_bucket=project.require("S3_BUCKET"),
+        sagemaker_config={"SchemaVersion": "1.0", "SageMaker": quiet},
+    )
+
+
+def _snake_case(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The SDK's spelling of the API's names: ``S3DataType`` is ``s3_data_type``."""
+    return {re.sub("(?<!^)(?=[A-Z])", "_", key).lower(): value for key, value in values.items()}
+
+
+def _follow(call: Call, name: str, outputs: Mapping[str, str]) -> Run:
+    """Show status and log of a job until it is over."""
+    log, started, shown = _Log(name), time.monotonic(), ("", 0.0)
+    with aws.errors(name):
+        client = aws.client("sagemaker")
+        while True:
+            job = client.describe_processing_job(ProcessingJobName=name)
+            status, elapsed = job["ProcessingJobStatus"], time.monotonic() - started
+            log.show()
+            if status != shown[0] or elapsed - shown[1] > _STATUS_SECONDS:
+                print(f"{status} after {elapsed:.0f} s", flush=True)
+                shown = status, elapsed
+            if status in ("Completed", "Failed", "Stopped"):
+                break
+            time.sleep(POLL_SECONDS)
+    if status != "Completed":
+        _explain(call, job, log)
+    return Run(name, status, outputs, job.get("ExitMessage", ""), int(status != "Completed"))
+
+
+def _explain(call: Call, job: Mapping[str, Any], log: "_Log") -> None:
+    without = ["wait", "image", "overwrite", "run_name"]
+    command = call.command(*without, *(item.option for item in call.job.outputs), where="docker")
+    print("FailureReason:", job.get("FailureReason", "none"))
+    print("ExitMessage:", job.get("ExitMessage", "none"))
+    print("the end of the log:", *log.last, sep="\n  ")
+    print("the same in Docker:", shlex.join(command), flush=True)
+
+
+class _Log:
+    """The log of a job: a stream for each host, named ``<job>/<host>-<number>``."""
+
+    def __init__(self, job: str) -> None:
+        self.last: deque[str] = deque(maxlen=_LAST_LINES)
+        self._job = job
+        self._client = aws.client("logs")
+        self._read: dict[str, dict[str, str]] = {}
+
+    def show(self) -> None:
+        """Print what is new."""
+        wanted = {"logGroupName": LOG_GROUP, "logStreamNamePrefix": f"{self._job}/"}
+        try:
+            for page in self._client.get_paginator("describe_log_streams").paginate(**wanted):
+                for stream in page["logStreams"]:
+                    self._show(stream["logStreamName"])
+        except self._client.exceptions.ResourceNotFoundException:
+            return  # no job of this account has logged anything yet
+
+    def _show(self, stream: str) -> None:
+        host = stream.removeprefix(f"{self._job}/").rpartition("-")[0]
+        wanted = {"logGroupName": LOG_GROUP, "logStreamName": stream, "startFromHead": True}
+        while True:
+            position = self._read.get(stream, {})
+            events = self._client.get_log_events(**wanted, **position)
+            for event in events["events"]:
+                self.last.append(f"{host} | {event['message'].rstrip()}")
+                print(self.last[-1], flush=True)
+            self._read[stream] = {"nextToken": events["nextForwardToken"]}
+            if self._read[stream] == position:
+                return
