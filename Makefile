@@ -32,7 +32,7 @@ test: lint ## run all the tests
 
 .PHONY: test-fast
 test-fast: install ## run the tests of rendering only
-	.venv/bin/python -m pytest -m "not slow and not docker"
+	.venv/bin/python -m pytest -m "not slow"
 
 .PHONY: fuzz
 fuzz: install ## bake 2,000 times with answers of every kind, and count what came of them
@@ -40,7 +40,7 @@ fuzz: install ## bake 2,000 times with answers of every kind, and count what cam
 
 .PHONY: lock
 lock: .tools/installed ## write both lock files anew: the template's own and the shipped one
-	$(POETRY) lock
+	@POETRY_PYPI_MIRROR_URL="$${POETRY_PYPI_MIRROR_URL:-$(INDEX)}" $(POETRY) lock
 	@$(MAKE) --no-print-directory $(RUNNABLE)
 	@rm -rf build/lock && mkdir -p build/lock
 	@$(COOKIECUTTER) --output-dir build/lock .

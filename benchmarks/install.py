@@ -21,7 +21,8 @@ def main() -> None:
         by_poetry = project / "poetry-install.mk"
         by_poetry.write_text(
             "GROUPS := dev launch\ninclude environment.mk\n"
-            "poetry-install: .tools/installed\n\t$(POETRY) install $(GROUPS:%=--with %)\n"
+            "poetry-install: .tools/installed\n"
+            "\tPOETRY_PYPI_MIRROR_URL=$(INDEX) $(POETRY) install $(GROUPS:%=--with %)\n"
         )
         shell(project, "make", ".tools/installed")
 

@@ -15,6 +15,8 @@ import pytest
 from conftest import Bake, run
 from registry import images_of, need_engine
 
+pytestmark = pytest.mark.slow
+
 BASE = "python:3.13-slim"
 ENTRYPOINTS = ("preprocess", "train", "tune")
 

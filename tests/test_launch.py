@@ -17,6 +17,7 @@ import emulator
 import pytest
 
 pytest_plugins = ["launching"]
+pytestmark = pytest.mark.slow
 
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 

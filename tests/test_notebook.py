@@ -12,6 +12,7 @@ import pytest
 from conftest import TEMPLATE
 
 pytest_plugins = ["launching"]
+pytestmark = pytest.mark.slow
 
 NOTEBOOK = Path("notebooks/launch.ipynb")
 EXECUTE = """\

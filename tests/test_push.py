@@ -28,7 +28,7 @@ from registry import (
     need_engine,
 )
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 

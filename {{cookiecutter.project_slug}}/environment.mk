@@ -10,9 +10,10 @@ RUNNABLE := .venv/runnable-$(HERE)
 INSTALLED := .venv/installed-$(HERE)
 
 # The package index is the one that pip uses, so that a company's mirror is set up once.
-INDEX = $$(cat .tools/index)
-UV = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$(INDEX)}" .tools/bin/uv
-POETRY = POETRY_PYPI_MIRROR_URL="$${POETRY_PYPI_MIRROR_URL:-$(INDEX)}" .tools/bin/python -m poetry
+INDEX = $$(COLUMNS=1000 .tools/bin/python -m pip install --help | sed -n 's/.*(default \(http[^)]*\)).*/\1/p')
+FROM_INDEX = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$(INDEX)}"
+UV = .tools/bin/uv
+POETRY = .tools/bin/python -m poetry
 
 # The libraries load three times as fast from bytecode.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,7 +23,7 @@ unexport VIRTUAL_ENV CONDA_PREFIX
 define sync
 	@[ -x .venv/bin/python ] || $(UV) venv --quiet --clear --python .tools/bin/python .venv
 	@$(POETRY) export $(1) --output .venv/requirements.txt
-	@$(UV) pip sync --quiet --python .venv --require-hashes .venv/requirements.txt
+	@$(FROM_INDEX) $(UV) pip sync --quiet --python .venv --require-hashes .venv/requirements.txt
 	@[ ! -d src ] || $(POETRY) install --quiet --only-root
 endef
 
@@ -37,7 +38,6 @@ $(INSTALLED): .tools/installed pyproject.toml poetry.lock
 .tools/installed: $(TOOLS)
 	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer with its venv module is needed, and $(PYTHON) is not: install it (Debian: apt install python3-venv), or name another: make PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear .tools
-	@COLUMNS=1000 .tools/bin/python -m pip install --help | sed -n 's/.*(default \(http[^)]*\)).*/\1/p' > .tools/index
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(TOOLS) uv
-	@$(UV) pip install --quiet --python .tools --requirements $(TOOLS)
+	@$(FROM_INDEX) $(UV) pip install --quiet --python .tools --requirements $(TOOLS)
 	@touch $@
