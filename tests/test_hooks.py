@@ -4,12 +4,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import COOKIECUTTER, TEMPLATE, run, typed
-from cookiecutter.exceptions import FailedHookException
+from cookiecutter.exceptions import FailedHookException, OutputDirExistsException
+from cookiecutter.main import cookiecutter
 from pytest_cookies.plugin import Cookies
 
 SCRIPT = (*COOKIECUTTER, "--no-input", str(TEMPLATE.parent))
@@ -75,18 +77,21 @@ def test_bad_answer_is_refused(
 
 
 @pytest.mark.parametrize("path", ["team/churn", "made/../victim", "./victim/"])
-def test_a_path_as_a_slug_is_refused_and_harms_nothing(tmp_path: Path, path: str) -> None:
+def test_a_path_as_a_slug_is_refused_and_harms_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], path: str
+) -> None:
     """cookiecutter deletes the folder of a refused project, whether or not it made it."""
     (tmp_path / "victim").mkdir()
     (tmp_path / "victim" / "file").touch()
-    done = subprocess.run(
-        [*SCRIPT, "--output-dir", tmp_path, f"project_slug={path}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert len(done.stderr.strip().splitlines()) == 1
+    with pytest.raises(FailedHookException):
+        cookiecutter(
+            str(TEMPLATE.parent),
+            no_input=True,
+            extra_context={"project_slug": path},
+            output_dir=str(tmp_path),
+            default_config=True,
+        )
+    assert len(capfd.readouterr().err.strip().splitlines()) == 1
     assert [file.name for file in tmp_path.rglob("*")] == ["victim", "file"]
 
 
@@ -126,9 +131,23 @@ def test_every_installed_import_is_refused(installed_project: Path) -> None:
     assert [name for name in sorted(slug_like - own) if not refused_package(name)] == []
 
 
-def bake_in(folder: Path, **env: str) -> tuple[Path, str]:
-    folder.mkdir(exist_ok=True)
-    return folder / "penguin-species", run(folder, *SCRIPT, **env)
+BakeIn = Callable[..., tuple[Path, str]]
+
+
+@pytest.fixture
+def bake_in(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> BakeIn:
+    """Generate the default project in a folder and an environment; return what is printed too."""
+
+    def bake_in(folder: Path, **env: str) -> tuple[Path, str]:
+        with monkeypatch.context() as patch:
+            for name, value in env.items():
+                patch.setenv(name, value)
+            capfd.readouterr()
+            template = str(TEMPLATE.parent)
+            cookiecutter(template, no_input=True, output_dir=str(folder), default_config=True)
+        return folder / "penguin-species", capfd.readouterr().out
+
+    return bake_in
 
 
 def is_complete(project: Path, generated: Path) -> bool:
@@ -137,8 +156,8 @@ def is_complete(project: Path, generated: Path) -> bool:
     } - {".git"}
 
 
-def test_first_commit_and_stamp(tmp_path: Path) -> None:
-    project, output = bake_in(tmp_path / "empty")
+def test_first_commit_stamp_and_next_commands(bake_in: BakeIn, tmp_path: Path) -> None:
+    project, output = bake_in(tmp_path)
     stamp = run(project, "git", "rev-parse", "HEAD").strip()
     assert stamp in output
     assert re.search(r"ECR repository\s+penguin-species\n", output)
@@ -146,9 +165,6 @@ def test_first_commit_and_stamp(tmp_path: Path) -> None:
     assert run(project, "git", "rev-list", "--count", "HEAD").strip() == "1"
     assert run(project, "git", "status", "--porcelain") == ""
 
-
-def test_next_commands_exist(tmp_path: Path) -> None:
-    project, output = bake_in(tmp_path / "empty")
     first, *rest = [line.strip() for line in output.splitlines() if line.startswith("  ")]
     assert first == f"cd {project.name}"
     assert len(rest) == 2
@@ -156,7 +172,7 @@ def test_next_commands_exist(tmp_path: Path) -> None:
         run(project, *command.split(), "--dry-run")
 
 
-def test_without_git(tmp_path: Path, generated: Path) -> None:
+def test_without_git(bake_in: BakeIn, tmp_path: Path, generated: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "python3").symlink_to(sys.executable)
@@ -166,7 +182,7 @@ def test_without_git(tmp_path: Path, generated: Path) -> None:
     assert "git is not installed" in output
 
 
-def test_without_an_identity(tmp_path: Path, generated: Path) -> None:
+def test_without_an_identity(bake_in: BakeIn, tmp_path: Path, generated: Path) -> None:
     nobody = {
         f"GIT_{role}_{what}": "" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
     }
@@ -181,7 +197,7 @@ def test_without_an_identity(tmp_path: Path, generated: Path) -> None:
     assert run(project, "git", "status", "--porcelain") == ""
 
 
-def test_inside_another_work_tree(tmp_path: Path, generated: Path) -> None:
+def test_inside_another_work_tree(bake_in: BakeIn, tmp_path: Path, generated: Path) -> None:
     run(tmp_path, "git", "init", "--quiet")
     project, output = bake_in(tmp_path)
     assert is_complete(project, generated)
@@ -190,7 +206,7 @@ def test_inside_another_work_tree(tmp_path: Path, generated: Path) -> None:
     assert run(tmp_path, "git", "ls-files") == ""
 
 
-def test_a_caller_with_git_variables_keeps_its_repository(tmp_path: Path) -> None:
+def test_a_caller_with_git_variables_keeps_its_repository(bake_in: BakeIn, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     run(other, "git", "init", "--quiet")
@@ -200,9 +216,9 @@ def test_a_caller_with_git_variables_keeps_its_repository(tmp_path: Path) -> Non
     assert run(project, "git", "rev-list", "--count", "HEAD").strip() == "1"
 
 
-def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_folder_is_left_alone(bake_in: BakeIn, tmp_path: Path) -> None:
     project, _ = bake_in(tmp_path)
     (project / "mine.txt").write_text("mine")
-    with pytest.raises(AssertionError, match="already exists"):
+    with pytest.raises(OutputDirExistsException):
         bake_in(tmp_path)
     assert (project / "mine.txt").read_text() == "mine"
