@@ -5,14 +5,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Bake, run
+from conftest import TEMPLATE, Bake, run
 from registry import images_of, need_engine
 
 pytestmark = pytest.mark.slow
@@ -47,7 +46,8 @@ def changed(project: Path, tmp_path: Path) -> Iterator[Path]:
 
 def index_with_password() -> str:
     """The package index that pip uses here, with a user and a password where it has none."""
-    settings = run(Path(), sys.executable, "-m", "pip", "install", "--help", COLUMNS="1000")
+    python = str(TEMPLATE.parent / ".tools" / "bin" / "python")
+    settings = run(Path(), python, "-m", "pip", "install", "--help", COLUMNS="1000")
     index = re.search(r"\(default (https?://)([^)]+)\)", settings)
     assert index is not None
     return f"{index[1]}{'' if '@' in index[2] else 'someone:s3cr3t@'}{index[2]}"

@@ -21,6 +21,9 @@ def test_is_clean_at_once_after_a_move(installed_project: Path) -> None:
     run(installed_project, "make", "lint")
     output = run(installed_project, "make", "test")
     assert re.search(r"\d+ passed in", output)
+    assert "skipped" not in output
+    run(installed_project, "make", "run")
+    assert results(installed_project)["accuracy"] > 0.95
     assert run(installed_project, "git", "status", "--porcelain") == ""
 
 

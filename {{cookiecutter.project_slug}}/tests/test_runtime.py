@@ -1,6 +1,7 @@
 import argparse
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -173,3 +174,26 @@ def test_leftovers_of_a_killed_job_are_replaced(tmp_path: Path, job: Job) -> Non
     (tmp_path / "out" / ".incomplete" / "half").touch()
     assert job("").returncode == 0
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["job.json", "result"]
+
+
+PROGRESS = "for _ in runtime.progress(range(300), 'rows'): __import__('time').sleep(0.001)"
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(job: Job) -> None:
+    done = job(PROGRESS)
+    lines = [line for line in done.stdout.splitlines() if "rows" in line]
+    assert "300/300" in lines[-1]
+    assert len(lines) <= 2  # at the start and at the end, as it takes less than a few seconds
+    assert "\r" not in done.stdout + done.stderr
+
+
+def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
+    program = tmp_path / "job.py"
+    program.write_text(JOB.format(body=PROGRESS))
+    terminal, job_side = pty.openpty()
+    command = [sys.executable, str(program), "--output_path", str(tmp_path / "out")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=job_side, text=True, check=True)
+    os.close(job_side)
+    assert b"\r" in os.read(terminal, 4096)
+    os.close(terminal)
+    assert "rows" not in done.stdout
