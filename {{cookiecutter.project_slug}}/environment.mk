@@ -15,6 +15,8 @@ FROM_INDEX = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$(INDEX)}"
 UV = .tools/bin/uv
 POETRY = .tools/bin/python -m poetry
 
+# uv trusts the certificates that the machine trusts, as pip does.
+export UV_SYSTEM_CERTS ?= 1
 # The libraries load three times as fast from bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 # Poetry would install into an environment that happens to be active.
