@@ -37,7 +37,8 @@ def main() -> None:
             rows = measure(generate(Path(folder)))
         finally:
             built = output("docker", "image", "ls", "--quiet", "--filter", f"label={LABEL}").split()
-            run("docker", "image", "rm", "--force", *set(built))
+            if built:
+                run("docker", "image", "rm", "--force", *set(built))
     print("| | ratio | goal | ours | baseline |\n|---|---|---|---|---|")
     for what, goal, ours, baseline in rows:
         print(f"| {what} | {ours / baseline:.2f} | {goal:.2f} | {ours:.2f} | {baseline:.2f} |")
@@ -86,7 +87,8 @@ def generate(folder: Path) -> Path:
 
 def build(project: Path, recipe: Path, image: str, *options: str) -> float:
     """Build with what the baseline's Poetry needs to find a mirror; the other recipe ignores it."""
-    settings = output(sys.executable, "-m", "pip", "install", "--help", COLUMNS="1000")
+    python = str(project / ".tools" / "bin" / "python")
+    settings = output(python, "-m", "pip", "install", "--help", COLUMNS="1000")
     index = re.search(r"\(default (http[^)]+)\)", settings)
     mirror = f"POETRY_PYPI_MIRROR_URL={index[1] if index else ''}"
     commit = f"SOURCE_COMMIT={time.time_ns()}"
