@@ -2,10 +2,8 @@
 
 import json
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -88,42 +86,3 @@ def test_nonsense_is_refused(
     assert named in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
-
-
-def test_a_failure_leaves_the_last_result_alone(
-    repository: Path, raw: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "raw").mkdir()
-    output = tmp_path / "out"
-    assert (
-        start(repository, "preprocess", "--input_path", raw, "--output_path", output).returncode
-        == 0
-    )
-    before = {file: file.read_bytes() for file in output.rglob("*") if file.is_file()}
-
-    done = start(
-        repository, "preprocess", "--input_path", tmp_path / "raw", "--output_path", output
-    )
-    assert done.returncode == 1
-    assert str(tmp_path / "raw") in done.stdout
-    assert {file: file.read_bytes() for file in output.rglob("*") if file.is_file()} == before
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_job_publishes_nothing(
-    repository: Path, dataset_path: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    options = ["--input_path", dataset_path, "--output_path", tmp_path, "--trials", 100]
-    with subprocess.Popen(
-        command("tune", *options), cwd=repository, stdout=subprocess.PIPE, text=True
-    ) as job:
-        assert job.stdout
-        for line in job.stdout:
-            if "trial 0" in line:
-                break
-        stopped = time.monotonic()
-        job.send_signal(number)
-        assert number.name in job.stdout.read()
-    assert job.returncode == 128 + number
-    assert time.monotonic() - stopped < 5
-    assert list(tmp_path.iterdir()) == []

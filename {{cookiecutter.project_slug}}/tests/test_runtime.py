@@ -2,8 +2,10 @@ import argparse
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +164,37 @@ def test_a_failure_leaves_its_reason_and_no_output(
     assert message in done.stdout
     assert (base / "output" / "message").read_text(encoding="utf-8") == message
     assert list((tmp_path / "out").iterdir()) == []
+
+
+NATIVE = "import numpy; print('native', flush=True); numpy.linalg.svd(numpy.eye(4000))"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_job_stops_in_the_middle_of_native_code_and_publishes_nothing(
+    base: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    program = tmp_path / "job.py"
+    program.write_text(JOB.format(body=NATIVE))
+    command = [sys.executable, str(program), "--output_path", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout
+        for line in job.stdout:
+            if "native" in line:
+                break
+        stopped = time.monotonic()
+        job.send_signal(number)
+        assert number.name in job.stdout.read()
+    assert job.returncode == 128 + number
+    assert time.monotonic() - stopped < 5
+    assert number.name in (base / "output" / "message").read_text()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_failure_leaves_the_last_result_alone(tmp_path: Path, job: Job) -> None:
+    assert job("").returncode == 0
+    before = {file: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    assert job("raise runtime.JobError('no')").returncode == 1
+    assert {file: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
 
 
 def test_a_wrong_option_leaves_its_reason(base: Path, job: Job) -> None:

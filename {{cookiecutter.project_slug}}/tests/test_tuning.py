@@ -18,7 +18,7 @@ def test_trials_are_numbered_and_scored(trials_path: Path) -> None:
     assert all(0.8 < trial["accuracy"] <= 1 for trial in trials)
 
 
-@pytest.mark.parametrize("hosts", [2, 3, 5])
+@pytest.mark.parametrize("hosts", [3, 5])
 def test_hosts_share_the_trials(
     dataset_path: Path, trials_path: Path, tmp_path: Path, hosts: int
 ) -> None:
