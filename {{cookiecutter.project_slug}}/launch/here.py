@@ -17,12 +17,13 @@ from .options import Call
 @contextmanager
 def place(call: Call) -> Iterator[Place]:
     """A place where every host is a process that has an ``/opt/ml`` of its own."""
-    yield _Processes(call, {})
+    yield _Processes(call, project.stamp(), {})
 
 
 @dataclass(frozen=True)
 class _Processes:
     call: Call
+    commit: str
     started: dict[str, subprocess.Popen[bytes]]
 
     def start(self, host: Host) -> subprocess.Popen[bytes]:
@@ -34,7 +35,7 @@ class _Processes:
             host.folder(channel).symlink_to(folder)
         channels = [channel for channel, _ in host.inputs] + [*job.outputs]
         folders = {channel.option: host.folder(channel) for channel in channels}
-        environment = {"SAGEMAKER_BASE_DIR": str(host.base), "SOURCE_COMMIT": project.stamp()}
+        environment = {"SAGEMAKER_BASE_DIR": str(host.base), "SOURCE_COMMIT": self.commit}
         words = [*arguments(job.parser(), folders), *self.call.arguments]
         self.started[host.name] = subprocess.Popen(
             [sys.executable, *job.entrypoint[1:], *words],
