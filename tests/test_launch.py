@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import emulator
 import pytest
@@ -267,17 +268,23 @@ def test_an_engine_that_is_gone_ends_the_launch(project: Path, no_aws: dict[str,
         subprocess.run(["docker", *command], check=True, capture_output=True)
 
 
-@pytest.mark.docker
-def test_whoever_stops_waiting_is_told_how_to_stop_the_job(
-    project: Path, service: emulator.Emulator, aws: dict[str, str]
-) -> None:
+def _launch_a_sleeper(project: Path, aws: dict[str, str]) -> tuple[subprocess.Popen[str], IO[str]]:
+    """A launch on SageMaker that waits for a job which sleeps by now, and what it prints."""
     words = ["-m", "launch", "probe", *PENGUINS, "--where", "sagemaker", "--do", "sleep"]
     command = [str(project / ".venv" / "bin" / "python"), "-u", *words]
     process = subprocess.Popen(command, cwd=project, env=aws, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert next(line for line in process.stdout if "asleep" in line)
+    return process, process.stdout
+
+
+@pytest.mark.docker
+def test_whoever_stops_waiting_is_told_how_to_stop_the_job(
+    project: Path, service: emulator.Emulator, aws: dict[str, str]
+) -> None:
+    process, output = _launch_a_sleeper(project, aws)
     process.send_signal(signal.SIGINT)
-    rest = process.stdout.read()
+    rest = output.read()
     assert process.wait() == 128 + signal.SIGINT
     name = service.name(0)
     assert f"it goes on: aws sagemaker stop-processing-job --processing-job-name {name}" in rest
@@ -398,13 +405,9 @@ def test_a_job_that_fails_is_explained(
 def test_a_job_that_someone_stops_is_reported(
     project: Path, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
-    words = ["-m", "launch", "probe", *PENGUINS, "--where", "sagemaker", "--do", "sleep"]
-    command = [str(project / ".venv" / "bin" / "python"), "-u", *words]
-    process = subprocess.Popen(command, cwd=project, env=aws, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    assert next(line for line in process.stdout if "asleep" in line)
+    process, output = _launch_a_sleeper(project, aws)
     service.client("sagemaker").stop_processing_job(ProcessingJobName=service.name(0))
-    rest = process.stdout.read()
+    rest = output.read()
     assert process.wait() == 1
     assert f"Stopped: {service.name(0)}\n  stopped by SIGTERM" in rest
 
