@@ -23,6 +23,7 @@ from typing import Any, cast
 
 import boto3
 import registry
+from executions import Execution
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -61,6 +62,10 @@ class Emulator:
         self.faults: dict[str, list[str]] = defaultdict(list)
         """Error codes that the next calls of an operation are answered with."""
         self.port = 0
+        self.executions: dict[str, Execution] = {}
+        """Of pipelines, by ARN."""
+        self.cache: dict[str, str] = {}
+        """What steps of pipelines need not do again."""
         self._jobs: dict[str, Job] = {}
         self._threads: list[threading.Thread] = []
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -124,6 +129,9 @@ class Emulator:
         if target[2] == "StopProcessingJob":
             self._jobs[request["ProcessingJobName"]].stopped.set()
             return _answer(start_response, {})
+        if target[2] == "ListPipelineExecutionSteps":  # moto has none
+            execution = self.executions[request["PipelineExecutionArn"]]
+            return _answer(start_response, {"PipelineExecutionSteps": execution.steps})
         if target[2] in ("DescribeImages", "BatchGetImage"):
             self._mirror(request["repositoryName"])
         status, headers, answer = self._ask_moto(environ)
@@ -132,8 +140,22 @@ class Emulator:
         if status.startswith("200") and target[2] == "DescribeProcessingJob":
             job = self._jobs[request["ProcessingJobName"]]
             return _answer(start_response, json.loads(answer) | job.request | job.state)
+        if status.startswith("200") and target[2] == "StartPipelineExecution":
+            self._execute(request, json.loads(answer)["PipelineExecutionArn"])
+        if target[2] == "DescribePipelineExecution":
+            execution = self.executions[request["PipelineExecutionArn"]]
+            state = {"PipelineExecutionStatus": execution.status}
+            return _answer(start_response, json.loads(answer) | state)
         start_response(status, headers)
         return [answer]
+
+    def _execute(self, request: dict[str, Any], arn: str) -> None:
+        described = self.client("sagemaker").describe_pipeline(PipelineName=request["PipelineName"])
+        definition = json.loads(described["PipelineDefinition"])
+        given = {item["Name"]: item["Value"] for item in request.get("PipelineParameters", [])}
+        self.executions[arn] = Execution(self, arn, definition, given, self.cache)
+        self._threads.append(threading.Thread(target=self.executions[arn].run))
+        self._threads[-1].start()
 
     def _ask_moto(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
         started: list[Any] = []

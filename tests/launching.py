@@ -82,10 +82,11 @@ def project(
 def launch(project: Path, no_aws: dict[str, str]) -> Iterator[Launch]:
     """Run ``python -m launch`` in the project; nothing may be left of it."""
     before = _left()
+    python = project / ".venv" / "bin" / "python"
 
-    def launch(*words: str, env: Mapping[str, str] | None = None) -> Any:
+    def launch(*words: str, env: Mapping[str, str] | None = None, python: Path = python) -> Any:
         return subprocess.run(
-            [project / ".venv" / "bin" / "python", "-m", "launch", *words],
+            [python, "-m", "launch", *words],
             cwd=project,
             env=env or no_aws,
             capture_output=True,
@@ -133,6 +134,14 @@ def image(project: Path) -> Iterator[str]:
         build = ["scripts/build.sh"]
         built = subprocess.run(build, cwd=project, stdout=subprocess.PIPE, text=True, check=True)
         yield built.stdout.split()[-1]
+
+
+@pytest.fixture(scope="session")
+def sdk(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with SageMaker's SDK for pipelines, installed as the launcher advises."""
+    folder = Path(shutil.copytree(generated, tmp_path_factory.mktemp("sdk") / generated.name))
+    subprocess.run(["make", "install", "GROUPS=dev launch pipeline"], cwd=folder, check=True)
+    return folder / ".venv" / "bin" / "python"
 
 
 @pytest.fixture(scope="session")

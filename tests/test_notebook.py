@@ -30,9 +30,8 @@ nbformat.write(notebook, sys.stdout)
 """
 
 
-def _execute(project: Path, where: str, env: Mapping[str, str]) -> dict[str, Any]:
+def _execute(python: Path, project: Path, where: str, env: Mapping[str, str]) -> dict[str, Any]:
     """What the cells showed, by cell: the data of their last output."""
-    python = project / ".venv" / "bin" / "python"
     done = subprocess.run(
         [python, "-c", EXECUTE, where],
         cwd=project,
@@ -56,12 +55,18 @@ def test_no_output_is_in_git() -> None:
 
 @pytest.mark.docker
 def test_the_notebook_gives_the_same_metrics_everywhere(
-    project: Path, no_aws: dict[str, str], service: emulator.Emulator, aws: dict[str, str]
+    project: Path,
+    sdk: Path,
+    no_aws: dict[str, str],
+    service: emulator.Emulator,
+    aws: dict[str, str],
 ) -> None:
     metrics = {}
+    python = project / ".venv" / "bin" / "python"
     for where, env in (("here", no_aws), ("docker", no_aws), ("sagemaker", aws)):
-        shown = _execute(project, where, env)
-        assert "Completed" in "".join(shown["train"]["text/plain"])
+        shown = _execute(sdk if where == "sagemaker" else python, project, where, env)
+        for cell in ("train", "pipeline"):
+            assert "Completed" in "".join(shown[cell]["text/plain"])
         assert {"image/png"} < set(shown["trials"]) & set(shown["confusion"])
         assert "Gentoo" in "".join(shown["metrics"]["text/plain"])
         if where == "sagemaker":

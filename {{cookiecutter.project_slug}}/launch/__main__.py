@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from . import job, options
-from .prepare import prepare
+from . import job, options, pipeline
+from .pipeline import Pipeline
+from .prepare import Plan, prepare
 from .project import LaunchError
 
 _HELP = "usage: python -m launch JOB [options]; python -m launch JOB --help lists them; jobs:"
@@ -20,12 +21,15 @@ _HELP = "usage: python -m launch JOB [options]; python -m launch JOB --help list
 def main(argv: Sequence[str]) -> int:
     """Launch a job and report; the exit code."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(_HELP, *job.names())
+        print(_HELP, *job.names(), "pipeline")
         return 0 if argv else 2
     refused = 2
     try:
-        plan = prepare(options.parse(job.read(argv[0]), argv[1:]))
-        if plan.call.options.plan:
+        if argv[0] == "pipeline":
+            plan: Plan | Pipeline = pipeline.parse(argv[1:])
+        else:
+            plan = prepare(options.parse(job.read(argv[0]), argv[1:]))
+        if plan.options.plan:
             print(json.dumps(plan.request, indent=2))
             return 0
         refused = 1

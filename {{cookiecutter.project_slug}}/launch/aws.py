@@ -34,6 +34,11 @@ def client(service: str) -> Any:
     return session().client(service, config=Config(retries={"mode": "standard", "max_attempts": 6}))
 
 
+def console() -> str:
+    """Where one looks at what runs in the region of the project."""
+    return f"https://{session().region_name}.console.aws.amazon.com"
+
+
 @contextmanager
 def errors(what: str) -> Iterator[None]:
     """Turn an error of AWS into one that says what was asked for and what to do."""

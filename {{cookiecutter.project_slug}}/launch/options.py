@@ -44,10 +44,15 @@ class Call:
         return ["python", "-m", "launch", self.job.name, *words]
 
 
-def parse(job: Job, argv: Sequence[str]) -> Call:
+def now() -> str:
+    """The time in milliseconds, as names have it."""
+    time = datetime.now(UTC)
+    return f"{time:%Y%m%d-%H%M%S}-{time.microsecond // 1000:03}"
+
+
+def parse(job: Job, argv: Sequence[str], time: str | None = None) -> Call:
     """Check a command line: what is unknown, missing or mistyped is refused in argparse's words."""
-    now = datetime.now(UTC)
-    time = f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}"
+    time = time or now()
     options = parser(job, time).parse_args(argv)
     given = jobs.text(parser(job), argv)
     again = vars(parser(job, time).parse_args(jobs.arguments(parser(job), given)))
@@ -58,7 +63,15 @@ def parse(job: Job, argv: Sequence[str]) -> Call:
 
 def parser(job: Job, time: str = "the time") -> argparse.ArgumentParser:
     """The parser of ``python -m launch <job>``."""
-    parser = _Parser(job)
+    own = job.parser()
+    parser = Parser(
+        prog=f"python -m launch {job.name}",
+        description=own.description,
+        parents=[own],
+        add_help=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
     try:
         _add_options(parser.add_argument_group("launch"), job, time)
     except argparse.ArgumentError as error:
@@ -66,17 +79,8 @@ def parser(job: Job, time: str = "the time") -> argparse.ArgumentParser:
     return parser
 
 
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, job: Job) -> None:
-        own = job.parser()
-        super().__init__(
-            prog=f"python -m launch {job.name}",
-            description=own.description,
-            parents=[own],
-            add_help=False,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-            allow_abbrev=False,
-        )
+class Parser(argparse.ArgumentParser):
+    """Refuses with a ``LaunchError``."""
 
     def error(self, message: str) -> NoReturn:
         raise LaunchError(message)

@@ -1,6 +1,7 @@
 """From what is asked for to what will be done: all that can be refused is refused here."""
 
-from collections.abc import Mapping
+from argparse import Namespace
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from . import docker, here, hosts, project, request, sagemaker, storage
@@ -18,19 +19,26 @@ class Plan:
     outputs: Mapping[str, str]
     """Addresses by option."""
 
+    @property
+    def options(self) -> Namespace:
+        return self.call.options
+
     def start(self) -> Run:
         """Run the job in its place. A job that fails is no error, but a ``Run``."""
-        if self.call.options.plan:
+        if self.options.plan:
             raise LaunchError("a plan is not started: leave out --plan")
-        if self.call.options.where == "sagemaker":
+        if self.options.where == "sagemaker":
             return sagemaker.run(self.call, self.request, self.outputs)
-        in_docker = self.call.options.where == "docker"
+        in_docker = self.options.where == "docker"
         place = docker.place(self.request) if in_docker else here.place(self.call)
         return hosts.run(self.call, self.request, self.outputs, place)
 
 
-def prepare(call: Call) -> Plan:
-    """Look at what costs least first: the limits of the API, then this machine, then AWS."""
+def prepare(call: Call, later: Collection[str] = ()) -> Plan:
+    """Look at what costs least first: the limits of the API, then this machine, then AWS.
+
+    The inputs ``later`` will be written by another job before this one starts.
+    """
     options = call.options
     if options.where == "sagemaker":
         project.require("S3_BUCKET")
@@ -38,10 +46,10 @@ def prepare(call: Call) -> Plan:
     elif not options.wait:
         raise LaunchError(f"argument --no-wait: nothing runs on after --where {options.where}")
     wanted = request.build(call, options.image or project.image())
-    request.check(wanted)
+    request.check("CreateProcessingJob", wanted)
     outputs = _outputs(call, wanted)
     named = [(item.option, call.channels.get(item.option)) for item in call.job.inputs]
-    inputs = [(option, address) for option, address in named if address]
+    inputs = [(option, address) for option, address in named if address and option not in later]
     for option, address in sorted(inputs, key=lambda each: storage.is_s3(each[1])):
         storage.check_input(option, address)
     for option, address in outputs.items():
@@ -50,7 +58,7 @@ def prepare(call: Call) -> Plan:
         docker.check_image(wanted["AppSpecification"]["ImageUri"])
     if options.where == "sagemaker" and not options.image:
         wanted["AppSpecification"]["ImageUri"] = sagemaker.image()
-        request.check(wanted)
+        request.check("CreateProcessingJob", wanted)
     return Plan(call, wanted, outputs)
 
 

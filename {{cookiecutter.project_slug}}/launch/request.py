@@ -51,7 +51,7 @@ def build(call: Call, image: str) -> Request:
     return {key: value for key, value in request.items() if value}
 
 
-def check(request: Request) -> None:
+def check(operation: str, request: Request) -> None:
     """Hold a request against the limits in botocore's service model.
 
     botocore checks types, minima and missing fields; the rest it leaves to the service, which
@@ -59,10 +59,10 @@ def check(request: Request) -> None:
     """
     import botocore.session
 
-    if "" in request["AppSpecification"].get("ContainerArguments", []):
+    if "" in request.get("AppSpecification", {}).get("ContainerArguments", []):
         raise LaunchError("ContainerArguments: SageMaker takes no empty argument")
     model = botocore.session.Session().get_service_model("sagemaker")
-    shape = model.operation_model("CreateProcessingJob").input_shape
+    shape = model.operation_model(operation).input_shape
     if broken := list(_broken(request, shape, "")):
         raise LaunchError("; ".join(broken))
 

@@ -4,7 +4,7 @@ import re
 import shlex
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,28 +43,30 @@ def image() -> str:
 def run(call: Call, request: Request, outputs: Mapping[str, str]) -> Run:
     """Hand a job over to SageMaker and, if not told otherwise, follow it to its end."""
     name = request["ProcessingJobName"]
-    options = {channel.name: channel.option for channel in call.job.inputs}
-    for item in request.get("ProcessingInputs", []):
-        source = call.channels[options[item["InputName"]]]
-        if not storage.is_s3(source):
-            storage.replace(item["S3Input"]["S3Uri"].rstrip("/"), Path(source))
+    upload(call, request)
     for address in outputs.values():
         storage.replace(address)
     with aws.errors(name):
-        processor, arguments = prepare(request, _session())
+        processor, arguments = prepare(request, session())
         processor.run(**arguments, wait=False, logs=False)
-    console = f"https://{aws.session().region_name}.console.aws.amazon.com"
-    group = LOG_GROUP.replace("/", "$252F")
     print(f"InProgress: {name}")
-    print(f"  {console}/sagemaker/home#/processing-jobs/{name}")
-    print(f"  {console}/cloudwatch/home#logsV2:log-groups/log-group/{group}", flush=True)
     if not call.options.wait:
+        _show_addresses(name)
         return Run(name, "InProgress", outputs)
     try:
-        return _follow(call, name, outputs)
+        return follow(call, name, outputs)
     except (KeyboardInterrupt, SystemExit):
         print(f"it goes on: aws sagemaker stop-processing-job --processing-job-name {name}")
         raise
+
+
+def upload(call: Call, request: Request, later: Collection[str] = ()) -> None:
+    """Put the inputs that are folders of this machine where the request has them, but ``later``."""
+    options = {channel.name: channel.option for channel in call.job.inputs}
+    for item in request.get("ProcessingInputs", []):
+        option = options[item["InputName"]]
+        if option not in later and not storage.is_s3(call.channels[option]):
+            storage.replace(item["S3Input"]["S3Uri"].rstrip("/"), Path(call.channels[option]))
 
 
 def prepare(request: Request, session: Any) -> tuple[Any, dict[str, Any]]:
@@ -108,12 +110,12 @@ def prepare(request: Request, session: Any) -> tuple[Any, dict[str, Any]]:
     }
 
 
-def _session() -> Any:
+def session(kind: Any = None) -> Any:
     """The SDK's session, to which no configuration file adds what the plan does not show."""
     from sagemaker.core.helper.session_helper import Session
 
     quiet = {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}
-    return Session(
+    return (kind or Session)(
         boto_session=aws.session(),
         sagemaker_client=aws.client("sagemaker"),
         default_bucket=project.require("S3_BUCKET"),
@@ -126,8 +128,15 @@ def _snake_case(values: Mapping[str, Any]) -> dict[str, Any]:
     return {re.sub("(?<!^)(?=[A-Z])", "_", key).lower(): value for key, value in values.items()}
 
 
-def _follow(call: Call, name: str, outputs: Mapping[str, str]) -> Run:
-    """Show status and log of a job until it is over."""
+def _show_addresses(name: str) -> None:
+    group = LOG_GROUP.replace("/", "$252F")
+    print(f"  {aws.console()}/sagemaker/home#/processing-jobs/{name}")
+    print(f"  {aws.console()}/cloudwatch/home#logsV2:log-groups/log-group/{group}", flush=True)
+
+
+def follow(call: Call, name: str, outputs: Mapping[str, str]) -> Run:
+    """Show where a job is seen, and its status and log until it is over."""
+    _show_addresses(name)
     log, started, shown = _Log(name), time.monotonic(), ("", 0.0)
     with aws.errors(name):
         client = aws.client("sagemaker")
