@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .project import LaunchError, require, setting
+from .project import LaunchError, NotSetUpError, require, setting
 
 _ADVICE = {
     "AccessDenied": "your credentials do not allow it",
@@ -13,7 +13,7 @@ _ADVICE = {
     "InvalidAccessKeyId": "AWS does not know your credentials",
     "InvalidClientTokenId": "AWS does not know your credentials",
     "UnrecognizedClient": "AWS does not know your credentials",
-    "NoSuchBucket": "there is no such bucket: infra/stack.yaml makes one",
+    "NoSuchBucket": "there is no such bucket: `make stack` makes one",
 }
 
 
@@ -27,11 +27,15 @@ def session() -> Any:
     return session
 
 
-def client(service: str) -> Any:
-    """A client that asks again where the API is throttled or fails for a moment."""
+def client(service: str, **options: Any) -> Any:
+    """A client that asks again where the API is throttled or fails for a moment.
+
+    The options are those of ``botocore.config.Config``.
+    """
     from botocore.config import Config
 
-    return session().client(service, config=Config(retries={"mode": "standard", "max_attempts": 6}))
+    patient = {"retries": {"mode": "standard", "max_attempts": 6}}
+    return session().client(service, config=Config(**patient | options))
 
 
 def console() -> str:
@@ -53,6 +57,6 @@ def errors(what: str) -> Iterator[None]:
         raise LaunchError(f"{what}: {error.operation_name}: {code}: {advice}") from error
     except NoCredentialsError as error:
         advice = "there are no AWS credentials: `aws configure sso`, or set AWS_PROFILE"
-        raise LaunchError(f"{what}: {advice}") from error
+        raise NotSetUpError(f"{what}: {advice}") from error
     except (BotoCoreError, Boto3Error) as error:
         raise LaunchError(f"{what}: {error}") from error

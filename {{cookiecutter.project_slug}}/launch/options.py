@@ -12,6 +12,8 @@ from . import storage
 from .job import Job
 from .project import LaunchError
 
+INSTANCE_TYPE = "ml.m5.xlarge"
+
 
 @dataclass(frozen=True)
 class Call:
@@ -90,7 +92,7 @@ def _add_options(group: argparse._ArgumentGroup, job: Job, time: str) -> None:
     add = group.add_argument
     add("--where", choices=["here", "docker", "sagemaker"], default="here", help="place of the job")
     add("--instance_count", type=int, default=1, help="number of hosts, in every place")
-    add("--instance_type", default="ml.m5.xlarge", help="SageMaker's name of the machine")
+    add("--instance_type", default=INSTANCE_TYPE, help="SageMaker's name of the machine")
     add("--volume_size_in_gb", type=int, default=30, help="disk of a SageMaker instance")
     add("--max_runtime_in_seconds", type=int, default=86400, help="after that the job is stopped")
     add("--run_name", type=_name, default=time, help="folder of the run; jobs may share one")

@@ -12,6 +12,10 @@ class LaunchError(Exception):
     """A launch that cannot be; the text says why and what to do, and is shown as it is."""
 
 
+class NotSetUpError(LaunchError):
+    """A launch that cannot be because something was not set up; nothing is broken."""
+
+
 def name() -> str:
     """The project's name, which every job's name and every key in S3 begins with."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -40,4 +44,5 @@ def require(key: str) -> str:
     """A setting that has to be there."""
     if value := setting(key):
         return value
-    raise LaunchError(f"{key} is not set: write it into aws.env, or into the environment")
+    advice = "write it into aws.env, as `make stack` does, or into the environment"
+    raise NotSetUpError(f"{key} is not set: {advice}")

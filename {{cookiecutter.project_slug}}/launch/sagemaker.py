@@ -10,7 +10,7 @@ from typing import Any
 
 from . import aws, project, storage
 from .options import Call
-from .project import LaunchError
+from .project import NotSetUpError
 from .request import Request
 from .run import Run
 
@@ -24,7 +24,8 @@ def image() -> str:
     """The image of this commit, by digest, so that it is this one whatever happens to its tag."""
     stamp, repository = project.stamp(), project.require("ECR_REPOSITORY")
     if stamp.endswith("-dirty"):
-        raise LaunchError("no image has your uncommitted changes: commit them, or name an --image")
+        advice = "commit them, or name an --image"
+        raise NotSetUpError(f"no image has your uncommitted changes: {advice}")
     with aws.errors(f"image {repository}:{stamp}"):
         ecr = aws.client("ecr")
         try:
@@ -32,11 +33,11 @@ def image() -> str:
             wanted = {"repositoryName": repository, "imageIds": [{"imageTag": stamp}]}
             images = ecr.describe_images(**wanted)["imageDetails"]
         except ecr.exceptions.RepositoryNotFoundException as error:
-            advice = "infra/stack.yaml makes it"
-            raise LaunchError(f"ECR has no repository {repository}: {advice}") from error
+            advice = "`make stack` makes it"
+            raise NotSetUpError(f"ECR has no repository {repository}: {advice}") from error
         except ecr.exceptions.ImageNotFoundException as error:
             advice = "`make push` pushes it"
-            raise LaunchError(f"ECR has no image {repository}:{stamp}: {advice}") from error
+            raise NotSetUpError(f"ECR has no image {repository}:{stamp}: {advice}") from error
     return f"{repositories[0]['repositoryUri']}@{images[0]['imageDigest']}"
 
 

@@ -14,12 +14,7 @@ if ! docker image inspect "$repository:$stamp" >/dev/null; then
     exit 1
 fi
 
-region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(sed -n 's/^AWS_REGION=//p' aws.env)}}
-region=${region:-$(aws configure get region || true)}
-if [[ -z $region ]]; then
-    echo "No AWS region: set AWS_REGION, in aws.env or in the environment" >&2
-    exit 1
-fi
+region=$(scripts/region.sh)
 registry=${ECR_REGISTRY:-$(aws --region "$region" sts get-caller-identity --query Account --output text).dkr.ecr.$region.amazonaws.com}
 
 address=$registry/$repository:$stamp

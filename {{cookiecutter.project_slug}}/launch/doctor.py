@@ -1,0 +1,170 @@
+"""What a first launch would trip over, in one table: ``make doctor``.
+
+A line is ``ok``; ``todo`` if something was not set up yet; ``broken`` if something that was set up
+does not work, and then the exit code is 1; or ``unknown`` if it could not be looked at.
+"""
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from subprocess import TimeoutExpired, run
+
+from . import aws, project, sagemaker
+from .options import INSTANCE_TYPE
+from .project import ROOT, LaunchError, NotSetUpError
+
+_SECONDS = 10.0
+
+Row = tuple[str, str, str, str]
+"""State, name, what was found, and what mends it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the table."""
+
+    name: str
+    look: Callable[[], str]
+    """Says what was found, or raises what is wrong."""
+    mend: str
+    needs: Sequence[str] = ()
+    """Earlier checks, without which there is nothing to look at."""
+    readable: bool = True
+    """Whether a launch needs the right to look at it as well."""
+
+
+def diagnose() -> list[Row]:
+    """Make all checks, side by side."""
+    rows: dict[str, Future[Row]] = {}
+    with ThreadPoolExecutor(len(CHECKS)) as pool:
+        for check in CHECKS:
+            rows[check.name] = pool.submit(_row, check, [rows[name] for name in check.needs])
+    return [row.result() for row in rows.values()]
+
+
+def _row(check: Check, needed: Sequence[Future[Row]]) -> Row:
+    for state, name, *_ in (row.result() for row in needed):
+        if state != "ok":
+            return "unknown", check.name, f"needs {name}", ""
+    try:
+        with aws.errors(check.name):
+            return "ok", check.name, check.look().partition("\n")[0], ""
+    except LaunchError as error:
+        found = str(error).removeprefix(f"{check.name}: ").partition("\n")[0]
+        if not check.readable and "AccessDenied" in found:
+            return "unknown", check.name, found, ""
+        state = "todo" if isinstance(error, NotSetUpError) else "broken"
+        return state, check.name, found, check.mend
+
+
+def _run(*words: str, failure: type[LaunchError] = NotSetUpError) -> str:
+    """What a command prints."""
+    try:
+        done = run(words, cwd=ROOT, capture_output=True, text=True, timeout=_SECONDS)
+    except FileNotFoundError as error:
+        raise NotSetUpError("not installed") from error
+    except TimeoutExpired as error:
+        raise LaunchError(f"no answer in {_SECONDS:.0f} s") from error
+    if done.returncode:
+        raise failure((done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2])
+    return done.stdout.strip()
+
+
+def _platform() -> str:
+    if "linux/amd64" not in _run("docker", "buildx", "inspect"):
+        raise LaunchError("Docker cannot build for linux/amd64, which SageMaker runs")
+    native = _run(*_ENGINE, "{{.Server.Arch}}") == "amd64"
+    return "linux/amd64" if native else "linux/amd64, by emulation: builds are slow"
+
+
+def _commit() -> str:
+    stamp = project.stamp()
+    if stamp == "unknown" or stamp.endswith("-dirty"):
+        raise NotSetUpError("there is none" if stamp == "unknown" else "files differ from it")
+    return stamp
+
+
+def _credentials() -> str:
+    sts = aws.client("sts", connect_timeout=3, read_timeout=_SECONDS, retries={"max_attempts": 1})
+    return str(sts.get_caller_identity()["Arn"])
+
+
+def _repository() -> str:
+    ecr, name = aws.client("ecr"), project.require("ECR_REPOSITORY")
+    try:
+        (found,) = ecr.describe_repositories(repositoryNames=[name])["repositories"]
+    except ecr.exceptions.RepositoryNotFoundException as error:
+        raise NotSetUpError(f"there is no {name}") from error
+    return str(found["repositoryUri"])
+
+
+def _bucket() -> str:
+    s3, name = aws.client("s3"), project.require("S3_BUCKET")
+    with aws.errors(name):
+        region = s3.head_bucket(Bucket=name).get("BucketRegion", s3.meta.region_name)
+    if region != s3.meta.region_name:
+        raise LaunchError(f"{name} is in {region}, jobs run in {s3.meta.region_name}")
+    return name
+
+
+def _role() -> str:
+    arn = project.require("SAGEMAKER_ROLE_ARN")
+    with aws.errors(arn):
+        role = aws.client("iam").get_role(RoleName=arn.rpartition("/")[2])["Role"]
+    if role["Arn"] != arn:
+        raise LaunchError(f"there is no {arn}, but {role['Arn']}")
+    trusted = [str(each["Principal"]) for each in role["AssumeRolePolicyDocument"]["Statement"]]
+    if not any("sagemaker.amazonaws.com" in each for each in trusted):
+        raise LaunchError(f"{arn} does not trust sagemaker.amazonaws.com")
+    return arn
+
+
+def _quota() -> str:
+    name, deadline = f"{INSTANCE_TYPE} for processing job usage", time.monotonic() + _SECONDS
+    pages = aws.client("service-quotas").get_paginator("list_service_quotas")
+    for page in pages.paginate(ServiceCode="sagemaker"):
+        for quota in (each for each in page["Quotas"] if each["QuotaName"] == name):
+            if quota["Value"] < 1:
+                raise LaunchError(f"no {name}: quota {quota['QuotaCode']} is 0")
+            return f"{quota['Value']:.0f} {name}"
+        if time.monotonic() > deadline:
+            break
+    raise NotSetUpError(f"none was found in {_SECONDS:.0f} s: {name}")
+
+
+_LOCK = (".tools/bin/python", "-m", "poetry", "check", "--lock")
+_ENGINE = ("docker", "version", "--format")
+_BUILDX = "https://github.com/docker/buildx#installing"
+_CLI = "https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html"
+_BINFMT = "docker run --privileged --rm tonistiigi/binfmt --install amd64"
+_MORE = "aws service-quotas request-service-quota-increase --service-code sagemaker --quota-code"
+_AWS = ["credentials"]
+CHECKS = [
+    Check("python", platform.python_version, ""),
+    Check("git", partial(_run, "git", "--version"), "https://git-scm.com/downloads"),
+    Check("make", partial(_run, "make", "--version"), "install make"),
+    Check("commit", _commit, "git add --all && git commit", ["git"]),
+    Check("lock", partial(_run, *_LOCK, failure=LaunchError), "make lock"),
+    Check("docker", partial(_run, "docker", "--version"), "https://docs.docker.com/engine/install"),
+    Check("buildx", partial(_run, "docker", "buildx", "version"), _BUILDX, ["docker"]),
+    Check("engine", partial(_run, *_ENGINE, "{{.Server.Version}}"), "start Docker", ["docker"]),
+    Check("platform", _platform, _BINFMT, ["engine", "buildx"]),
+    Check("aws", partial(_run, "aws", "--version"), _CLI),
+    Check("region", lambda: str(aws.session().region_name), "write AWS_REGION into aws.env"),
+    Check("credentials", _credentials, "aws configure sso, then aws sso login", ["region"]),
+    Check("repository", _repository, "make stack", _AWS),
+    Check("image", sagemaker.image, "make image push", ["commit", "repository"]),
+    Check("bucket", _bucket, "make stack", _AWS),
+    Check("role", _role, "make stack", _AWS, readable=False),
+    Check("quota", _quota, f"{_MORE} … --desired-value 1", _AWS, readable=False),
+]
+
+if __name__ == "__main__":
+    table = diagnose()
+    for state, name, found, mend in table:
+        print(f"{state:9}{name:13}{found}", *[mend] * bool(mend), sep="  -> ")
+    sys.exit(any(state == "broken" for state, *_ in table))
