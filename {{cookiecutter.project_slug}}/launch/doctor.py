@@ -17,7 +17,8 @@ from . import aws, project, sagemaker
 from .options import INSTANCE_TYPE
 from .project import ROOT, LaunchError, NotSetUpError
 
-_SECONDS = 10.0
+_SECONDS = 10.0  # for an API to answer
+_COMMAND_SECONDS = 30.0
 
 Row = tuple[str, str, str, str]
 """State, name, what was found, and what mends it."""
@@ -64,13 +65,14 @@ def _row(check: Check, needed: Sequence[Future[Row]]) -> Row:
 def _run(*words: str, failure: type[LaunchError] = NotSetUpError) -> str:
     """What a command prints."""
     try:
-        done = run(words, cwd=ROOT, capture_output=True, text=True, timeout=_SECONDS)
+        done = run(words, cwd=ROOT, capture_output=True, text=True, timeout=_COMMAND_SECONDS)
     except FileNotFoundError as error:
         raise NotSetUpError("not installed") from error
     except TimeoutExpired as error:
-        raise LaunchError(f"no answer in {_SECONDS:.0f} s") from error
+        raise LaunchError(f"no answer in {_COMMAND_SECONDS:.0f} s") from error
     if done.returncode:
-        raise failure((done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2])
+        said = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
+        raise failure(said.rpartition("\n")[2])
     return done.stdout.strip()
 
 

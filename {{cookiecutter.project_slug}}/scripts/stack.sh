@@ -8,7 +8,7 @@ command -v aws >/dev/null || { echo "'aws' is needed here: install it" >&2; exit
 if [[ ${1-} == --plan ]]; then plan=--no-execute-changeset && shift; fi
 region=$(scripts/region.sh)
 project=$(sed -n 's/^name = "\(.*\)"/\1/p' pyproject.toml)
-aws() { command aws --region "$region" --output text "$@"; }
+aws() { AWS_PAGER='' command aws --region "$region" --output text "$@"; }
 stack() { aws cloudformation "$1" --stack-name "$project" "${@:2}"; }
 
 bucket=$project-$(aws sts get-caller-identity --query Account)-$region
