@@ -36,7 +36,7 @@ test-fast: install ## run the tests of rendering only
 
 .PHONY: fuzz
 fuzz: install ## bake 2,000 times with answers of every kind, and count what came of them
-	FUZZ_BAKES=2000 .venv/bin/python -m pytest -s --hypothesis-show-statistics tests/test_answers.py
+	FUZZ_BAKES=2000 .venv/bin/python -m pytest -s tests/test_answers.py
 
 .PHONY: lock
 lock: .tools/installed ## write both lock files anew: the template's own and the shipped one

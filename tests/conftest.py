@@ -44,6 +44,10 @@ def _git_identity() -> None:
     for role in ("AUTHOR", "COMMITTER"):
         os.environ.setdefault(f"GIT_{role}_NAME", "Tests")
         os.environ.setdefault(f"GIT_{role}_EMAIL", "tests@localhost")
+    # No commit of a test has to survive a power cut, and waiting for the disk takes most of a bake.
+    os.environ.update(
+        GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0="core.fsync", GIT_CONFIG_VALUE_0="none"
+    )
 
 
 @pytest.fixture

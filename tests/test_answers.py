@@ -1,75 +1,135 @@
 """Any answers at all: a bake is refused and leaves nothing, or it gives a repository that works.
 
-``make fuzz`` tries more of them.
+``make fuzz`` tries more of them, and prints what came of how many.
 """
 
+import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import TEMPLATE, typed
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 pytestmark = pytest.mark.slow
 
-INJECTIONS = [
+OUTCOMES = ("accepted", "refused", "broken", "injected")
+RUFF = [sys.executable, "-m", "ruff"]
+PYTHON_LINTERS = [[*RUFF, "format", "--no-cache", "--check"], [*RUFF, "check", "--no-cache"]]
+SHELL_LINTERS = [["shellcheck"]]
+PASSED: set[bytes] = set()
+
+TEXTS = [
     "$(touch injected)",
     "`touch injected`",
-    "; touch injected\n",
+    "; touch injected",
+    "| touch injected #",
+    "$(shell touch injected)",
     "{{ 7*7 }}",
     "{% for x in () %}",
+    "{% raw %}",
     "{# comment",
     "}}",
     "${HOME}",
     "__import__('os').mkdir('injected')",
-    '""")\nopen("injected", "w")\n("""',
+    "!!python/object/apply:os.mkdir [injected]",
+    '""")',
     "'''",
-    '"\nname = "x',
-    "]\n[tool.poetry]\n",
+    '"',
+    "'",
+    "]",
+    "[tool.poetry]",
+    "<script>",
     "\\",
     "\\u0041\\N{BULLET}",
-    "---\n- &a [*a]",
+    "---",
+    "- &a [*a]",
     ": #",
     "../../",
     "/",
     "~",
-    "con",
+    "-rf",
+    "--help",
     "\N{RIGHT-TO-LEFT OVERRIDE}",
     "\N{CYRILLIC SMALL LETTER A}",
+    "\N{FULLWIDTH QUOTATION MARK}",
     "\N{ZERO WIDTH SPACE}",
-    "\r\n",
-    "\0",
-    "\x1b[31m",
-    "\x85",
-    "\u2028",
-    "\ud800",
+    "\N{ZERO WIDTH NO-BREAK SPACE}",
+    "\N{NO-BREAK SPACE}",
+    "\N{COMBINING ACUTE ACCENT}",
     "\N{PENGUIN}",
 ]
-anything = st.one_of(
-    st.lists(st.sampled_from(INJECTIONS) | st.text(max_size=4), max_size=6).map("".join),
-    st.text(max_size=300),
-)
-slugs = st.from_regex(r"\A[a-z][a-z0-9]{0,9}(-[a-z0-9]{1,9}){0,3}\Z")
+BREAKS = [
+    "\n; touch injected\n",
+    '""")\nopen("injected", "w")\n("""',
+    '"\nname = "x',
+    "]\n[tool.poetry]\n",
+    "\r\n",
+    "\t",
+]
+CONTROLS = ["\0", "\a", "\x1b[31m", "\x7f", "\x85", "\u2028", "\udcff"]
+"""The last one is what Python makes of a byte that is not UTF-8."""
+RESERVED = ["con", "class", "none", "json", "sys", "polars", "sklearn", "tests", ".", "-", "~"]
+
+
+def texts(pieces: list[str], characters: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Pieces put together, any text, 300 characters, nothing at all."""
+    few = st.lists(st.sampled_from(pieces) | characters, min_size=1, max_size=6).map("".join)
+    return st.one_of(
+        few,
+        st.text(characters, max_size=300),
+        few.map(lambda text: (text * 300)[:300]),
+        st.just(""),
+    )
+
+
+def answers(
+    name: st.SearchStrategy[str],
+    slug: st.SearchStrategy[str],
+    ecr: st.SearchStrategy[str],
+    description: st.SearchStrategy[str],
+) -> st.SearchStrategy[dict[str, str]]:
+    questions = {
+        "project_name": name,
+        "project_slug": slug,
+        "ecr_repository": ecr,
+        "description": description,
+        "author": name,
+    }
+    return st.fixed_dictionaries({}, optional=questions)
+
+
+printable = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])
+anything = texts([*TEXTS, *BREAKS, *CONTROLS], st.characters())
+slugs = st.from_regex(r"\A[a-z][a-z0-9]{0,9}(-[a-z0-9]{1,9}){0,2}\Z")
 # Never "..": were a path not refused, cookiecutter would delete what it leads to.
-no_paths = anything.filter(lambda text: ".." not in text)
-ANSWERS = st.fixed_dictionaries(
-    {},
-    optional={
-        "project_name": anything,
-        "project_slug": slugs | slugs | no_paths,
-        "ecr_repository": slugs.map(lambda slug: f"team/{slug}") | anything,
-        "description": anything,
-        "author": anything,
-    },
+folders = st.sampled_from(RESERVED) | anything.filter(lambda text: ".." not in text)
+ACCEPTABLE = answers(
+    texts(TEXTS, printable).filter(str.strip),
+    slugs,
+    slugs.map(lambda slug: f"team/{slug}"),
+    texts(TEXTS + BREAKS, printable),
 )
+ANY = answers(anything, slugs | folders, anything, anything)
+
+
+@pytest.fixture(scope="module")
+def counts() -> Iterator[Counter[str]]:
+    counts = Counter(dict.fromkeys(OUTCOMES, 0))
+    yield counts
+    print(f"\n{counts.total()} bakes:", *(f"{counts[name]} {name}" for name in OUTCOMES))
 
 
 @settings(
@@ -79,27 +139,35 @@ ANSWERS = st.fixed_dictionaries(
     suppress_health_check=list(HealthCheck),
     database=None,
 )
-@given(answers=ANSWERS)
-def test_refused_or_right(answers: dict[str, str]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+@given(answers=ACCEPTABLE | ANY)
+def test_refused_or_right(counts: Counter[str], answers: dict[str, str]) -> None:
+    outcome = "broken"
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
         output = Path(folder, "output")
         output.mkdir()
-        refusal = bake(output, answers)
-        assert not list(Path(folder).rglob("injected"))
-        if refusal is not None:
-            event("refused")
-            assert list(output.iterdir()) == []
-            assert len(refusal.strip().splitlines()) == 1, refusal
-        else:
-            event("accepted")
-            (project,) = output.iterdir()
-            check(project, answers)
+        try:
+            refusal = bake(output, answers)
+            if list(Path(folder).rglob("injected")):
+                outcome = "injected"
+            elif refusal is None:
+                (project,) = output.iterdir()
+                check(project, answers)
+                outcome = "accepted"
+            else:
+                assert list(output.iterdir()) == []
+                assert len(refusal.splitlines()) == 1, refusal
+                assert refusal.strip().isprintable()
+                outcome = "refused"
+        finally:
+            counts[outcome] += 1
+    assert outcome != "injected"
 
 
 def bake(output: Path, answers: dict[str, str]) -> str | None:
     """Bake in ``output``; where that is refused, return what the user reads."""
-    with tempfile.TemporaryFile("w+") as stderr:
-        saved = os.dup(2)
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile("w+") as stderr:
+        saved = {number: os.dup(number) for number in (1, 2)}
+        os.dup2(stdout.fileno(), 1)
         os.dup2(stderr.fileno(), 2)
         try:
             cookiecutter(
@@ -112,14 +180,10 @@ def bake(output: Path, answers: dict[str, str]) -> str | None:
         except FailedHookException:
             stderr.seek(0)
             return stderr.read()
-        except (OSError, ValueError) as error:
-            # A folder of this name cannot be made at all: cookiecutter says so before any hook.
-            return type(error).__name__
-        except Exception as error:
-            return str(error)
         finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+            for number, original in saved.items():
+                os.dup2(original, number)
+                os.close(original)
     return None
 
 
@@ -133,14 +197,32 @@ def check(project: Path, answers: dict[str, str]) -> None:
         assert found == answers.get(question, found)
         assert found in readme
     assert answers.get("project_name", "") in readme
-    for file in [*project.rglob("*.json"), *project.rglob("*.ipynb")]:
-        json.loads(file.read_text(encoding="utf-8"))
-    for command in (["format", "--check"], ["check"]):
+    written = [file for file in project.rglob("*") if file.is_file() and ".git" not in file.parts]
+    for file in written:
+        parse(file.suffix, file.read_bytes())
+    lint(project, [file for file in written if file.suffix == ".py"], PYTHON_LINTERS)
+    lint(project, [file for file in written if file.suffix == ".sh"], SHELL_LINTERS)
+
+
+@functools.cache
+def parse(suffix: str, content: bytes) -> None:
+    match suffix:
+        case ".toml" | ".lock":
+            tomllib.loads(content.decode())
+        case ".json" | ".ipynb":
+            json.loads(content)
+        case ".yaml" | ".yml":
+            list(yaml.compose_all(content, yaml.SafeLoader))  # CloudFormation has its own tags
+        case ".py":
+            compile(content, "file", "exec", dont_inherit=True)
+
+
+def lint(project: Path, files: list[Path], linters: list[list[str]]) -> None:
+    """Most files are the same in every bake: those that passed once are left out."""
+    new = [file for file in files if file.read_bytes() not in PASSED]
+    for command in linters if new else []:
         done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--no-cache", "entrypoints", "tests"],
-            cwd=project,
-            capture_output=True,
-            text=True,
-            check=False,
+            [*command, *new], cwd=project, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout
+    PASSED.update(file.read_bytes() for file in new)
