@@ -84,6 +84,19 @@ def test_fraction_refuses(text: str) -> None:
         runtime.fraction(text)
 
 
+def test_a_result_has_the_record_of_every_host(tmp_path: Path) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="no job has finished"):
+        runtime.result(str(tmp_path))
+    for name in ("job-algo-2.json", "job-algo-1.json"):
+        with pytest.raises(argparse.ArgumentTypeError, match="no job has finished"):
+            runtime.result(str(tmp_path))
+        (tmp_path / name).write_text('{"hosts": 2}')
+    assert runtime.result(str(tmp_path)) == tmp_path
+    (tmp_path / "job-algo-1.json").write_text("{}")
+    with pytest.raises(argparse.ArgumentTypeError, match="no job has finished"):
+        runtime.result(str(tmp_path))
+
+
 JOB = """
 import pathlib, sys
 from {{ cookiecutter.__package_name }} import runtime
@@ -151,7 +164,11 @@ def test_a_result_replaces_the_last_one_whole(tmp_path: Path, job: Job) -> None:
     ("body", "message"),
     [
         ("raise runtime.JobError('input/x.csv: no column y')", "input/x.csv: no column y"),
+        ("raise runtime.JobError('a\\nb\\x1b[31m\\udcff')", r"a\nb\x1b[31m\udcff"),
         ("open('/nowhere/at/all')", "/nowhere/at/all: No such file or directory"),
+        ("import os; os.write(99, b'')", "OUT: Bad file descriptor"),
+        ("raise MemoryError", "out of memory"),
+        ("sys.exit(0)", "SystemExit at job.py:7"),
         ("raise ValueError('row 7 holds 42')", "ValueError at job.py:7"),
         ("raise runtime.JobError('ü' * 5000)", "ü" * 512),
     ],
@@ -160,6 +177,7 @@ def test_a_failure_leaves_its_reason_and_no_output(
     base: Path, tmp_path: Path, job: Job, body: str, message: str
 ) -> None:
     done = job(body)
+    message = message.replace("OUT", str(tmp_path / "out"))
     assert done.returncode == 1
     assert message in done.stdout
     assert (base / "output" / "message").read_text(encoding="utf-8") == message
@@ -197,9 +215,13 @@ def test_a_failure_leaves_the_last_result_alone(tmp_path: Path, job: Job) -> Non
     assert {file: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
 
 
-def test_a_wrong_option_leaves_its_reason(base: Path, job: Job) -> None:
-    assert job("", "--foo", "1").returncode == 2
-    assert "--foo" in (base / "output" / "message").read_text()
+@pytest.mark.parametrize("secret", [["--api_token", "hunter2"], ["--api_tokn=hunter2"]])
+def test_a_wrong_option_leaves_its_reason(base: Path, job: Job, secret: list[str]) -> None:
+    done = job("", *secret, "--foo", "hunter2")
+    assert done.returncode == 2
+    message = (base / "output" / "message").read_text()
+    assert "--foo" in message
+    assert "hunter2" not in message + done.stdout + done.stderr
 
 
 def test_leftovers_of_a_killed_job_are_replaced(tmp_path: Path, job: Job) -> None:

@@ -52,6 +52,7 @@ def test_names_the_file_that_is_no_trial(tmp_path: Path, content: str) -> None:
 
 
 def test_no_trials(tmp_path: Path) -> None:
+    (tmp_path / "trials").mkdir()
     with pytest.raises(JobError, match=str(tmp_path)):
         best_parameters(tmp_path)
 

@@ -1,13 +1,14 @@
 """From the raw tables to a training and a test set."""
 
 import logging
-import re
 from pathlib import Path
 
 import polars as pl
 
-from .dataset import ALWAYS, COLUMNS, FEATURES, NULL, TARGET
+from .dataset import ALWAYS, COLUMNS, FEATURES, NULL, TARGET, reasons
 from .runtime import Host, JobError, progress
+
+_UNREADABLE = "not a CSV table of the expected types"
 
 _logger = logging.getLogger(__name__)
 
@@ -45,10 +46,11 @@ class PreprocessingHandler:
         row = pl.struct(pl.all())
         is_test = row.hash(self._seed).cast(pl.Float64) / 2**64 < self._test_fraction
         table = _scan(file)
-        kept = table.select(TARGET, *FEATURES, is_test=is_test).drop_nulls()
+        finite = pl.all_horizontal(pl.col(*FEATURES).is_finite())
+        kept = table.select(TARGET, *FEATURES, is_test=is_test).drop_nulls().filter(finite)
         for part in (train, test):
             part.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with reasons(f"{file}: {_UNREADABLE}", train):
             *_, rows, used = pl.collect_all(
                 [
                     kept.filter(~pl.col("is_test")).drop("is_test").sink_parquet(train, lazy=True),
@@ -58,8 +60,6 @@ class PreprocessingHandler:
                 ],
                 engine="streaming",
             )
-        except pl.exceptions.PolarsError as error:
-            raise JobError(_unreadable(file, error)) from error
         if rows["cut"].item():
             raise JobError(f"{file}: a row has no {ALWAYS}, as in a file that was cut off")
         return int(rows["read"].item()), int(used.item())
@@ -69,17 +69,8 @@ def _scan(file: Path) -> pl.LazyFrame:
     if not file.is_file():
         raise JobError(f"{file}: not a file")
     rows = pl.scan_csv(file, glob=False, infer_schema=False, null_values=[NULL])
-    try:
+    with reasons(f"{file}: {_UNREADABLE}", file):
         found = rows.collect_schema().names()
-    except pl.exceptions.PolarsError as error:
-        raise JobError(_unreadable(file, error)) from error
     if missing := [name for name in COLUMNS if name not in found]:
         raise JobError(f"{file}: no column {', '.join(missing)}")
     return rows.select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
-
-
-def _unreadable(file: Path, error: pl.exceptions.PolarsError) -> str:
-    """Name the column but not the value, which Polars quotes."""
-    column = re.search("column '([^']*)'", str(error))
-    where = f" in column {column[1]}" if column else ""
-    return f"{file}: not a CSV table of the expected types{where}"

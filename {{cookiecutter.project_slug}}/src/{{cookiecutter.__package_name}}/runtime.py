@@ -5,6 +5,7 @@ heavy libraries load.
 """
 
 import argparse
+import fnmatch
 import importlib.metadata
 import json
 import logging
@@ -17,6 +18,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,6 +63,7 @@ class JobParser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
+        message = _one_line(self._hide_secrets(message))
         _leave_message(f"{self.prog}: {message}")
         super().error(message)
 
@@ -70,12 +73,39 @@ class JobParser(argparse.ArgumentParser):
             action.dest for action in self._actions if str(action.default).startswith(f"{OUTPUT}/")
         ]
 
+    def _hide_secrets(self, message: str) -> str:
+        """Take out what argparse quotes of secret options, and of those that may be misspelt."""
+        secret = False
+        for word in sys.argv[1:]:
+            name, _, value = word.partition("=") if word.startswith("-") else ("", "", word)
+            if name:
+                secret = bool(_SECRET.search(name)) or name not in self._option_string_actions
+            for shown in (value, repr(value)[1:-1]) if secret and value else ():
+                message = message.replace(shown, "***")
+        return message
+
 
 def folder(text: str) -> Path:
     """Type of an option that takes a folder which must exist."""
     path = Path(text)
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"there is no folder {text!r}")
+    return path
+
+
+def result(text: str) -> Path:
+    """Type of an option that takes what a job wrote: a folder with the record of every host.
+
+    Records come last, so that a job which was killed while it put its outputs in place leaves
+    nothing that another job takes for a result.
+    """
+    path = folder(text)
+    try:
+        hosts = [json.loads(file.read_bytes())["hosts"] for file in _records(path)]
+    except (KeyError, TypeError, ValueError):
+        hosts = []
+    if not hosts or hosts != [len(hosts)] * len(hosts):
+        raise argparse.ArgumentTypeError(f"no job has finished {text!r}: its {RECORD} is missing")
     return path
 
 
@@ -121,7 +151,7 @@ class Host:
         Raises:
             JobError: no file of the whole job matches.
         """
-        found = sorted(path.rglob(pattern), key=lambda file: file.relative_to(path).as_posix())
+        found = files_below(path, pattern)
         mine = found if path in self.sharded else list(self.share(found))
         if not found and (self.count == 1 or path not in self.sharded):
             raise JobError(f"{path}: no file matches {pattern}")
@@ -152,6 +182,28 @@ def this_host() -> Host:
             if channel.get("S3DataDistributionType") == "ShardedByS3Key"
         ),
     )
+
+
+def files_below(path: Path, pattern: str) -> list[Path]:
+    """The files below a folder, in the order of S3.
+
+    Raises:
+        OSError: a folder cannot be read, which ``Path.rglob`` would pass over.
+        JobError: a name is not UTF-8, as all names in S3 are.
+    """
+
+    def fail(error: OSError) -> NoReturn:
+        raise error
+
+    found = [
+        Path(folder, name)
+        for folder, folders, names in os.walk(path, onerror=fail)
+        for name in fnmatch.filter([*folders, *names], pattern)
+    ]
+    try:
+        return sorted(found, key=lambda file: file.relative_to(path).as_posix().encode())
+    except UnicodeEncodeError as error:
+        raise JobError(f"{path / error.object}: the name is not UTF-8") from error
 
 
 def progress(items: Sequence[_T], what: str) -> Iterable[_T]:
@@ -199,10 +251,10 @@ def main(
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": _versions(),
         }
-        name = RECORD if host.count == 1 else f"job-{host.name}.json"
+        name = RECORD if host.count == 1 else _host_record(host.name)
         publication.publish(name, json.dumps(record, indent=2, default=str) + "\n")
-    except Exception as error:
-        _report(error)
+    except BaseException as error:  # a panic of Polars is no Exception
+        _report(error, publication.outputs)
         sys.exit(1)
     finally:
         publication.discard()
@@ -213,29 +265,34 @@ class _Publication:
     """The outputs of a job on their way from invisible to complete."""
 
     def __init__(self, outputs: Sequence[Path]) -> None:
-        self._outputs = outputs
+        self.outputs = outputs
         self._lock = threading.Lock()
 
     def begin(self) -> list[Path]:
-        for output in self._outputs:
+        for output in self.outputs:
             shutil.rmtree(output / _INCOMPLETE, ignore_errors=True)
             (output / _INCOMPLETE).mkdir(parents=True)
-        return [output / _INCOMPLETE for output in self._outputs]
+        return [output / _INCOMPLETE for output in self.outputs]
 
     def publish(self, record_name: str, record: str) -> None:
+        """Rename everything into place; a folder without its record is no result meanwhile."""
         with self._lock:
-            for output in self._outputs:
+            for output in self.outputs:
                 (output / _INCOMPLETE / record_name).write_text(record, encoding="utf-8")
-            for output in self._outputs:
-                (output / record_name).unlink(missing_ok=True)
-                entries = (output / _INCOMPLETE).iterdir()
-                for entry in sorted(entries, key=lambda entry: entry.name == record_name):
-                    _remove(output / entry.name)
-                    entry.rename(output / entry.name)
+            for output in self.outputs:
+                for old in _records(output):
+                    old.unlink()
+            for output in self.outputs:
+                for entry in (output / _INCOMPLETE).iterdir():
+                    if entry.name != record_name:
+                        _remove(output / entry.name)
+                        entry.rename(output / entry.name)
+            for output in self.outputs:
+                (output / _INCOMPLETE / record_name).rename(output / record_name)
 
     def discard(self) -> None:
         with self._lock:
-            for output in self._outputs:
+            for output in self.outputs:
                 shutil.rmtree(output / _INCOMPLETE, ignore_errors=True)
 
 
@@ -259,35 +316,45 @@ def _exit_on_signals(publication: _Publication) -> None:
     def wait() -> None:
         number = signal.Signals(signal.sigwait(numbers))
         publication.discard()
-        _logger.error("stopped by %s", number.name)
         _leave_message(f"stopped by {number.name}")
+        _logger.error("stopped by %s", number.name)
         os._exit(128 + number)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _report(error: Exception) -> None:
+def _report(error: BaseException, outputs: Sequence[Path]) -> None:
     """Log an error, and leave one line of it without data: libraries may quote rows in theirs."""
+    unforeseen = None
     if isinstance(error, JobError):
         reason = str(error)
-        _logger.error("%s", reason)
     elif isinstance(error, OSError) and error.strerror:
-        reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        _logger.error("%s", reason)
+        # A file that was open when the disk was full does not say its name.
+        reason = f"{error.filename or ' and '.join(map(str, outputs))}: {error.strerror}"
+    elif isinstance(error, MemoryError):
+        reason = "out of memory"
     else:
+        unforeseen = error
         place = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
-        _logger.error("%s", reason, exc_info=error)
-    _leave_message("\\n".join(reason.splitlines()))
+    reason = _one_line(reason)
+    _logger.error("%s", reason, exc_info=unforeseen)
+    _leave_message(reason)
 
 
 def _leave_message(reason: str) -> None:
     """Put the reason where SageMaker looks for ``ExitMessage``; elsewhere do nothing."""
     base = _base()
-    if base.is_dir():
-        message = reason.encode(errors="replace")[:_MESSAGE_BYTES].decode(errors="ignore")
-        (base / "output").mkdir(exist_ok=True)
-        (base / "output" / "message").write_text(message, encoding="utf-8")
+    message = reason.encode()[:_MESSAGE_BYTES].decode(errors="ignore")
+    with suppress(OSError):  # the log has it
+        if base.is_dir():
+            (base / "output").mkdir(exist_ok=True)
+            (base / "output" / "message").write_text(message, encoding="utf-8")
+
+
+def _one_line(text: str) -> str:
+    """Names of files may hold line breaks, escape sequences and bytes that are not UTF-8."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _read_config(name: str) -> dict[str, Any]:
@@ -309,6 +376,15 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {
         name: importlib.metadata.version(name) for name in sorted(names)
     }
+
+
+def _records(path: Path) -> list[Path]:
+    """The records in an output: one, or one of each host."""
+    return [*path.glob(RECORD), *path.glob(_host_record("*"))]
+
+
+def _host_record(host: str) -> str:
+    return f"job-{host}.json"
 
 
 def _remove(path: Path) -> None:

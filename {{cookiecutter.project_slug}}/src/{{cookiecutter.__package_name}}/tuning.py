@@ -8,7 +8,7 @@ from typing import Any
 from sklearn.model_selection import ParameterSampler, StratifiedKFold, cross_val_score
 
 from . import dataset, model
-from .runtime import Host, JobError, progress
+from .runtime import Host, JobError, files_below, progress
 
 _logger = logging.getLogger(__name__)
 
@@ -61,10 +61,10 @@ def best_parameters(path: Path) -> dict[str, Any]:
         JobError: there is no trial, or a file that is none.
     """
     trials = []
-    for file in sorted(path.rglob("trials/*.json")):
+    for file in files_below(path / "trials", "*.json"):
         try:
             trial = json.loads(file.read_text(encoding="utf-8"))
-            trials.append((-trial["accuracy"], trial["trial"], trial["parameters"]))
+            trials.append((-trial["accuracy"], int(trial["trial"]), dict(trial["parameters"])))
         except (ValueError, KeyError, TypeError) as error:
             raise JobError(f"{file}: not a trial written by tune") from error
     if not trials:
