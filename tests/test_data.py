@@ -1,49 +1,21 @@
-"""Each job against each kind of data that it cannot use: it fails, says why, and leaves nothing.
-
-Jobs run as a user runs them, but for one thing: each is a fork of a process that has imported the
-libraries already, so that the whole matrix takes seconds.
-"""
+"""Each job against each kind of data that it cannot use: it fails, says why, and leaves nothing."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import run
+from jobs import Jobs
 
+pytest_plugins = ["jobs"]
 pytestmark = pytest.mark.slow
 
 SENTINEL = "S3NT1NEL"
 """Stands in the data and in the environment, and may stand in no message."""
-
-DRIVER = """
-import json, os, runpy, sys
-import polars, sklearn.ensemble, sklearn.metrics, sklearn.model_selection
-
-for line in sys.stdin:
-    case = json.loads(line)
-    if child := os.fork():
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        output = case["output"]
-        left = os.listdir(output) if os.path.isdir(output) else []
-        print(json.dumps([code, left]), flush=True)
-        continue
-    for number in (1, 2):
-        os.dup2(os.open(case["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
-    os.environ.update(case["env"])
-    sys.argv = case["argv"]
-    try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
-    except SystemExit as exit:
-        os._exit(exit.code)
-    os._exit(0)
-"""
 
 PARTS = """
 import polars as pl, sys
@@ -61,60 +33,8 @@ for name, table in {
 """
 
 
-@dataclass(frozen=True)
-class Ground:
-    """Where jobs run: good inputs, a full disk, and the process that starts them."""
-
-    project: Path
-    good: Path
-    parts: Path
-    full: Path
-    driver: subprocess.Popen[str]
-
-    def start(self, **case: Any) -> tuple[int, list[str]]:
-        assert self.driver.stdin
-        assert self.driver.stdout
-        print(json.dumps(case), file=self.driver.stdin, flush=True)
-        code, left = json.loads(self.driver.stdout.readline())
-        return code, left
-
-
-@pytest.fixture(scope="module")
-def ground(installed_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    good, parts, full = (tmp_path_factory.mktemp(name) for name in ("good", "parts", "full"))
-    python = str(installed_project / ".venv" / "bin" / "python")
-    source = {"PYTHONPATH": str(installed_project / "src")}
-    shutil.copytree(installed_project / "data" / "penguins", good / "raw")
-    for job, *options in (
-        ("preprocess", "--input_path", good / "raw", "--output_path", good / "dataset"),
-        ("tune", "--input_path", good / "dataset", "--output_path", good / "trials", "--trials=1"),
-    ):
-        run(installed_project, python, f"entrypoints/{job}.py", *map(str, options), **source)
-    part = good / "dataset" / "train" / "2007.parquet"
-    run(installed_project, python, "-c", PARTS, str(part), str(parts))
-    with subprocess.Popen(
-        [*ordinary_user(full), python, "-u", "-c", DRIVER],
-        cwd=installed_project,
-        env=os.environ | source,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as driver:
-        yield Ground(installed_project, good, parts, full, driver)
-
-
-def ordinary_user(full: Path) -> list[str]:
-    """What starts a program as one whom permissions bind, and for whom ``full`` is a full disk."""
-    own = [] if os.geteuid() == 0 else ["--map-root-user"]
-    capabilities = "-dac_override,-dac_read_search"
-    script = (
-        f'mount -t tmpfs -o size=4k none "$0" && exec setpriv --bounding-set={capabilities} "$@"'
-    )
-    return ["unshare", "--mount", *own, "sh", "-c", script, str(full)]
-
-
-Spoil = Callable[[Ground, Path], None]
-"""Puts something unusable in the place of a file of the input."""
+Spoil = Callable[[Path, Path], None]
+"""Puts something unusable in the place of a file, out of a folder of tables that are Parquet."""
 
 
 def content(data: bytes) -> Spoil:
@@ -122,38 +42,38 @@ def content(data: bytes) -> Spoil:
 
 
 def part(name: str, change: Callable[[bytes], bytes] = bytes) -> Spoil:
-    return lambda ground, file: void(file.write_bytes(change((ground.parts / name).read_bytes())))
+    return lambda parts, file: void(file.write_bytes(change((parts / name).read_bytes())))
 
 
 def void(_: object) -> None:
     pass
 
 
-def nothing(_: Ground, __: Path) -> None:
+def nothing(_: Path, __: Path) -> None:
     pass
 
 
-def unreadable(_: Ground, file: Path) -> None:
+def unreadable(_: Path, file: Path) -> None:
     file.touch(mode=0)
 
 
-def unreadable_folder(_: Ground, file: Path) -> None:
+def unreadable_folder(_: Path, file: Path) -> None:
     file.parent.chmod(0)
 
 
-def a_folder(_: Ground, file: Path) -> None:
+def a_folder(_: Path, file: Path) -> None:
     file.mkdir()
 
 
-def a_loop(_: Ground, file: Path) -> None:
+def a_loop(_: Path, file: Path) -> None:
     file.symlink_to(file.name)
 
 
-def unwritable(_: Ground, output: Path) -> None:
+def unwritable(_: Path, output: Path) -> None:
     output.mkdir(mode=0o500)
 
 
-def a_file(_: Ground, output: Path) -> None:
+def a_file(_: Path, output: Path) -> None:
     output.touch()
 
 
@@ -167,7 +87,6 @@ class Fault:
     """Whether good files would make the input usable."""
     name: str = "below/bad"
     names: str = "bad"
-    exit_code: int = 1
     others_speak: bool = False
     """Whether a library prints lines of its own, which cannot be had without."""
 
@@ -277,10 +196,10 @@ class Input:
 
 
 INPUTS = (
-    Input("preprocess", "CSV", "--input_path", "raw", ".", ".csv"),
-    Input("tune", "Parquet", "--input_path", "dataset", "train", ".parquet"),
-    Input("train", "Parquet", "--input_path", "dataset", "train", ".parquet"),
-    Input("train", "trials", "--trials_path", "trials", "trials", ".json"),
+    Input("preprocess", "CSV", "input_path", "raw", ".", ".csv"),
+    Input("tune", "Parquet", "input_path", "dataset", "train", ".parquet"),
+    Input("train", "Parquet", "input_path", "dataset", "train", ".parquet"),
+    Input("train", "trials", "trials_path", "trials", "trials", ".json"),
 )
 CONTENTS = {"CSV": CSV, "Parquet": PARQUET, "trials": TRIALS}
 MATRIX = [
@@ -291,33 +210,47 @@ MATRIX = [
 ]
 
 
-def command(ground: Ground, job: str, output: Path, *options: str) -> list[str]:
-    given = dict(zip(options[::2], options[1::2], strict=True))
-    if job == "tune":
-        given["--trials"] = "2"
-    source = ground.good / ("raw" if job == "preprocess" else "dataset")
-    given = {"--input_path": str(source), "--output_path": str(output)} | given
-    return [f"entrypoints/{job}.py", *(word for pair in given.items() for word in pair)]
+@dataclass(frozen=True)
+class Good:
+    """What the jobs take where nothing is spoilt, and the tables to spoil it with."""
+
+    folder: Path
+    parts: Path
+
+    def options(self, job: str) -> dict[str, object]:
+        source = self.folder / ("raw" if job == "preprocess" else "dataset")
+        return {"input_path": source} | ({"trials": 2} if job == "tune" else {})
+
+
+@pytest.fixture(scope="module")
+def good(jobs: Jobs, installed_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Good:
+    folder, parts = jobs.raw.parent, tmp_path_factory.mktemp("parts")
+    good = Good(folder, parts)
+    for job, output in (("preprocess", "dataset"), ("tune", "trials")):
+        jobs.run(job, folder / "ml", folder / output, **good.options(job))
+    table = folder / "dataset" / "train" / "2007.parquet"
+    python = str(installed_project / ".venv" / "bin" / "python")
+    run(installed_project, python, "-c", PARTS, str(table), str(parts))
+    return good
 
 
 def fails(
-    ground: Ground, fault: Fault, folder: Path, argv: list[str], output: Path, names: str
+    jobs: Jobs, fault: Fault, job: str, folder: Path, output: Path, **options: object
 ) -> None:
     """Run a job that must fail, and look at all that it leaves."""
-    base, log = folder / "ml", folder / "log"
+    base = folder / "ml"
     base.mkdir()
-    env = {"SAGEMAKER_BASE_DIR": str(base), "TOKEN": SENTINEL}
-    code, left = ground.start(argv=argv, env=env, log=str(log), output=str(output))
-    lines = log.read_text(encoding="utf-8").splitlines()
-    assert code == fault.exit_code, lines
-    assert left == []
+    code, names = jobs.wait(jobs.start(job, base, output_path=output, **options), output)
+    lines = (base / "log").read_text(encoding="utf-8").splitlines()
+    assert code == 1, lines
+    assert names == []
     stamped = [re.fullmatch(r"\S+ [\d:,]+ (INFO|ERROR) (.*)", line) for line in lines]
     assert all(stamped) or fault.others_speak, lines
     (reason,) = [line[2] for line in stamped if line and line[1] == "ERROR"]
     assert stamped[-1]
     assert stamped[-1][2] == reason
     assert fault.reason in reason
-    assert names in reason
+    assert fault.names in reason
     assert "Traceback" not in "".join(lines)
     assert SENTINEL not in "".join(lines)
     message = (base / "output" / "message").read_bytes()
@@ -326,21 +259,20 @@ def fails(
 
 @pytest.mark.parametrize(("input_", "fault"), MATRIX)
 def test_data_that_cannot_be_used(
-    ground: Ground, tmp_path: Path, input_: Input, fault: Fault
+    jobs: Jobs, good: Good, tmp_path: Path, input_: Input, fault: Fault
 ) -> None:
     folder = tmp_path / input_.folder
-    shutil.copytree(ground.good / input_.folder, folder)
+    shutil.copytree(good.folder / input_.folder, folder)
     side = folder / input_.side
     if fault.alone:
         for file in side.iterdir():
             file.unlink()
     bad = side / f"{fault.name}{input_.suffix}"
     bad.parent.mkdir()
-    fault.spoil(ground, bad)
-    output = tmp_path / "output"
-    argv = command(ground, input_.job, output, input_.option, str(folder))
+    fault.spoil(good.parts, bad)
+    options = good.options(input_.job) | {input_.option: folder}
     try:
-        fails(ground, fault, tmp_path, argv, output, fault.names)
+        fails(jobs, fault, input_.job, tmp_path, tmp_path / "output", **options)
     finally:
         bad.parent.chmod(0o700)
 
@@ -348,8 +280,8 @@ def test_data_that_cannot_be_used(
 @pytest.mark.parametrize("job", ["preprocess", "tune", "train"])
 @pytest.mark.parametrize("fault", OUTPUTS.values(), ids=OUTPUTS)
 def test_an_output_that_cannot_be_written(
-    ground: Ground, tmp_path: Path, job: str, fault: Fault
+    jobs: Jobs, good: Good, tmp_path: Path, job: str, fault: Fault
 ) -> None:
-    output = (ground.full if fault.names == "full" else tmp_path) / "output"
-    fault.spoil(ground, output)
-    fails(ground, fault, tmp_path, command(ground, job, output), output, fault.names)
+    output = (jobs.full if fault.names == "full" else tmp_path) / "output"
+    fault.spoil(good.parts, output)
+    fails(jobs, fault, job, tmp_path, output, **good.options(job))

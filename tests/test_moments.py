@@ -1,0 +1,142 @@
+"""A job that is stopped or killed at any moment: gone, and what it leaves is whole or no result.
+
+``make moments`` tries more of them, and prints what they left.
+"""
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from jobs import Jobs
+
+pytest_plugins = ["jobs"]
+pytestmark = pytest.mark.slow
+
+RUNS = int(os.environ.get("MOMENTS", "2"))
+"""Of each job with each signal: half of them at any time, half of them while it publishes."""
+
+STOP_SECONDS = 5
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Job:
+    """An entrypoint with its options, and what it does when nobody stops it."""
+
+    name: str
+    options: Mapping[str, object]
+    result: Mapping[str, str]
+    last: Path
+    """The complete output of a run with another seed."""
+    seconds: float
+
+
+def contents(output: Path) -> dict[str, str]:
+    """Every file that a reader finds, but for the record, which has times."""
+    return {
+        path.relative_to(output).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(output.rglob("*"))
+        if path.is_file() and path.name != "job.json"
+    }
+
+
+@pytest.fixture(scope="module")
+def counts() -> Iterator[Counter[tuple[str, str, str]]]:
+    counts: Counter[tuple[str, str, str]] = Counter()
+    yield counts
+    for (job, name, outcome), count in sorted(counts.items()):
+        print(f"\n{job}, {name}: {count} left {outcome}", end="")
+    print(f"\n{counts.total()} jobs were stopped")
+
+
+@pytest.fixture(scope="module", params=["preprocess", "tune", "train"])
+def job(
+    request: pytest.FixtureRequest, jobs: Jobs, tmp_path_factory: pytest.TempPathFactory
+) -> Job:
+    folder = tmp_path_factory.mktemp("outputs")
+    base, name = folder / "ml", request.param
+    options: dict[str, object] = {"input_path": jobs.raw}
+    if name != "preprocess":
+        jobs.run("preprocess", base, folder / "dataset", **options)
+        options["input_path"] = folder / "dataset"
+    if name == "tune":
+        options |= {"trials": 4, "folds": 2}
+    last, first, second = (folder / each for each in ("last", "first", "second"))
+    jobs.run(name, base, last, **options, seed=1)
+    jobs.run(name, base, first, **options)
+    started = time.monotonic()
+    jobs.run(name, base, second, **options)
+    seconds = time.monotonic() - started
+    assert contents(first) == contents(second) != contents(last)
+    return Job(name, options, contents(second), last, seconds)
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_job_that_is_stopped_at_any_moment(
+    jobs: Jobs,
+    job: Job,
+    number: signal.Signals,
+    tmp_path: Path,
+    counts: Counter[tuple[str, str, str]],
+) -> None:
+    for turn in range(RUNS):
+        moment = random.Random(f"{job.name} {number} {turn}")  # noqa: S311
+        folder = tmp_path / str(turn)
+        output, base = folder / "output", folder / "ml"
+        (base / "reader").mkdir(parents=True)
+        if moment.random() < 0.5:
+            shutil.copytree(job.last, output)
+        process = jobs.start(job.name, base, output_path=output, **job.options)
+        if turn % 2:
+            await_publication(process, output)
+            time.sleep(moment.uniform(0, 0.002))
+        else:
+            time.sleep(moment.uniform(0, 1.1 * job.seconds))
+        os.kill(process, number)
+        stopped = time.monotonic()
+        code, names = jobs.wait(process, output)
+        assert time.monotonic() - stopped < STOP_SECONDS
+
+        outcome = left(jobs, job, output, base)
+        counts[job.name, number.name, outcome] += 1
+        if code == 0:
+            assert outcome == "the result"
+        elif number is signal.SIGKILL:
+            assert code == -number
+        else:
+            assert code in (128 + number, -number)  # the second before the job looks at signals
+            assert outcome != "leftovers"
+        if code == 128 + number:
+            assert (base / "output" / "message").read_text() == f"stopped by {number.name}"
+        if names:
+            jobs.run(job.name, base, output, **job.options)
+            assert left(jobs, job, output, base) == "the result"
+            assert not list(output.glob(".*"))
+        shutil.rmtree(folder)
+
+
+def await_publication(process: int, output: Path) -> None:
+    """Until the job has done its work, and only its outputs are not in their place."""
+    written = output / ".incomplete" / "job.json"
+    while not written.exists() and Path(f"/proc/{process}/exe").exists():
+        pass
+
+
+def left(jobs: Jobs, job: Job, output: Path, base: Path) -> str:
+    """What the next job takes for a result in an output, which then has to be one."""
+    options = {"input_path": output, "output_path": base / "out", "folds": 9999}
+    refused = jobs.wait(jobs.start("tune", base / "reader", **options), output)[0] == 2
+    found = contents(output) if output.exists() else {}
+    if refused:
+        return "leftovers" if found else "nothing"
+    visible = {name: value for name, value in found.items() if not name.startswith(".")}
+    assert visible in (job.result, contents(job.last))
+    return "the result" if visible == job.result else "the last result"
