@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -229,6 +231,48 @@ def test_leftovers_of_a_killed_job_are_replaced(tmp_path: Path, job: Job) -> Non
     (tmp_path / "out" / ".incomplete" / "half").touch()
     assert job("").returncode == 0
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["job.json", "result"]
+
+
+def publish_and_die(publication: Any, lines: int) -> int:
+    """Publish in a fork that is killed after so many lines; its exit code."""
+
+    def trace(frame: FrameType, _event: str, _argument: object) -> Any:
+        nonlocal lines
+        if frame.f_code is not runtime._Publication.publish.__code__:
+            return None
+        lines -= 1
+        if lines < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    child = os.fork()
+    if not child:
+        sys.settrace(trace)
+        publication.publish("job.json", '{"hosts": 1}')
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_kill_at_any_line_of_the_publication_leaves_no_mixture(tmp_path: Path) -> None:
+    for lines in range(1000):
+        outputs = [tmp_path / f"{lines}-{name}" for name in ("model", "scores")]
+        for output in outputs:
+            for name in ("a", "b", "job.json"):
+                (output / name).parent.mkdir(exist_ok=True)
+                (output / name).write_text('{"hosts": 1}' if name == "job.json" else "old")
+        publication = runtime._Publication(outputs)
+        for staged in publication.begin():
+            for name in ("a", "b"):
+                (staged / name).write_text("new")
+        code = publish_and_die(publication, lines)
+        for output in outputs:
+            with suppress(argparse.ArgumentTypeError):
+                result = runtime.result(str(output))
+                assert (result / "a").read_text() == (result / "b").read_text()
+        if code == 0:
+            break
+    assert lines > 20
+    assert {(output / "a").read_text() for output in outputs} == {"new"}
 
 
 PROGRESS = "for _ in runtime.progress(range(300), 'rows'): __import__('time').sleep(0.001)"
