@@ -30,7 +30,7 @@ def build_parser() -> runtime.JobParser:
     parser.add_argument("--input_path", type=runtime.folder, default=f"{runtime.INPUT}/some")
     parser.add_argument("--more_path", type=runtime.folder, default=Path(runtime.INPUT, "more"))
     parser.add_argument("--output_path", type=Path, default=f"{runtime.OUTPUT}/seen")
-    parser.add_argument("--do", choices=["report", "fail", "collide", "sleep", "hang"])
+    parser.add_argument("--do", choices=["report", "fail", "collide", "sleep", "hang", "grow"])
     parser.add_argument("--names", nargs="*", default=[])
     parser.add_argument("--strict", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--rate", type=float, default=0.5)
@@ -44,7 +44,9 @@ def run(args: argparse.Namespace) -> None:
     if args.do == "hang":
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         os.execvp("sleep", ["sleep", "600"])
-    if args.do in ("fail", "sleep", "hang"):
+    if args.do == "grow" and host.index == 0:
+        print(len(b"x" * (1 << 30)))
+    if args.do in ("fail", "sleep", "hang", "grow"):
         print("asleep", flush=True)
         time.sleep(600)
     files = sorted(str(file.relative_to(args.input_path)) for file in args.input_path.rglob("*.*"))

@@ -194,6 +194,25 @@ def test_a_job_that_runs_too_long_is_stopped(launch: Launch, where: str) -> None
     assert "ran longer than 4 s; stopped by SIGTERM" in done.stdout
 
 
+@pytest.mark.docker
+def test_a_host_without_memory_is_said_to_be(
+    launch: Launch, image: str, tmp_path: Path, no_aws: dict[str, str]
+) -> None:
+    assert image
+    docker = tmp_path / "docker"
+    limit = "--memory 256m --memory-swap 256m"
+    docker.write_text(f"""#!/bin/sh
+if [ "$1" = create ]; then shift; set -- create {limit} "$@"; fi
+exec {shutil.which("docker")} "$@"
+""")
+    docker.chmod(0o755)
+    words = ("probe", *PENGUINS, "--where", "docker", "--instance_count", "2", "--do", "grow")
+    done = launch(*words, env=no_aws | {"PATH": f"{tmp_path}:{no_aws['PATH']}"})
+    assert done.returncode == 137
+    assert "Failed: " in done.stdout
+    assert "  algo-1: killed, most likely out of memory\n" in done.stdout
+
+
 def test_overwriting_replaces_all_that_a_job_wrote(
     launch: Launch, where: str, project: Path
 ) -> None:

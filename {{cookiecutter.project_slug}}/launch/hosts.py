@@ -66,6 +66,8 @@ def run(
             status, exit_code, first = _follow(hosts, hosting, seconds)
             for host in hosts:
                 hosting.collect(host)
+        if first and exit_code == 128 + signal.SIGKILL:
+            (first.base / "output" / "message").write_text("killed, most likely out of memory")
         message = _message(hosts, first)
         if status == "Stopped":
             message = f"ran longer than {seconds} s; {message}"
