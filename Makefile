@@ -38,6 +38,10 @@ test-fast: install ## run the tests of rendering only
 fuzz: install ## bake 2,000 times with answers of every kind, and count what came of them
 	FUZZ_BAKES=2000 .venv/bin/python -m pytest -s tests/test_answers.py
 
+.PHONY: moments
+moments: install ## stop and kill each job at 300 moments, and count what it left
+	MOMENTS=100 .venv/bin/python -m pytest -s tests/test_moments.py
+
 .PHONY: lock
 lock: .tools/installed ## write both lock files anew: the template's own and the shipped one
 	@POETRY_PYPI_MIRROR_URL="$${POETRY_PYPI_MIRROR_URL:-$(INDEX)}" $(POETRY) lock

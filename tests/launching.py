@@ -34,6 +34,7 @@ def build_parser() -> runtime.JobParser:
     parser.add_argument("--names", nargs="*", default=[])
     parser.add_argument("--strict", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--rate", type=float, default=0.5)
+    parser.add_argument("--api_key", default="none")
     return parser
 
 

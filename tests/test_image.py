@@ -192,6 +192,22 @@ def test_edit_of_the_source_leaves_the_environment_alone(project: Path, changed:
 
 
 @pytest.mark.docker
+def test_a_tree_with_changes_is_built_as_git_sees_it(changed: Path) -> None:
+    package = next((changed / "src").iterdir())
+    (package / "new.py").write_text("NEW = True\n")
+    (package / "ignored.py").write_text("IGNORED = True\n")
+    (package / "model.py").unlink()
+    (changed / ".git" / "info" / "exclude").write_text("ignored.py\n")
+    index = run(changed, "git", "ls-files", "--stage")
+    run(changed, "scripts/build.sh")
+    listing = ("docker", "run", "--rm", "--entrypoint", "ls", image(changed))
+    found = set(run(changed, *listing, f"src/{package.name}").split())
+    assert "new.py" in found
+    assert not found & {"ignored.py", "model.py"}
+    assert run(changed, "git", "ls-files", "--stage") == index
+
+
+@pytest.mark.docker
 def test_another_commit_of_the_same_files_makes_no_layer(project: Path, changed: Path) -> None:
     run(changed, "scripts/build.sh")
     assert image(project) != image(changed)
@@ -219,8 +235,10 @@ def test_base_image_is_the_users_choice(changed: Path) -> None:
 def test_build_asks_the_index_that_pip_is_configured_to(changed: Path, tmp_path: Path) -> None:
     settings = tmp_path / ".config" / "pip" / "pip.conf"
     settings.parent.mkdir(parents=True)
-    settings.write_text("[global]\nindex-url = http://127.0.0.1:9/mirror\n")
-    assert "/mirror/uv/" in fails(changed, "scripts/build.sh", "--no-cache", HOME=str(tmp_path))
+    settings.write_text("[global]\nindex-url = http://someone:s3cr3t@127.0.0.1:9/mirror\n")
+    words = fails(changed, "scripts/build.sh", "--no-cache", HOME=str(tmp_path))
+    assert "/mirror/uv/" in words
+    assert "s3cr3t" not in words
 
 
 @pytest.mark.docker

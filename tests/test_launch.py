@@ -406,17 +406,19 @@ def test_a_job_that_fails_is_explained(
     launch: Launch, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
     words = ("probe", *PENGUINS, "--where", "sagemaker", "--do", "fail", "--rate", "2")
-    done = launch(*words, env=aws)
+    secrets = ("--env", "API_TOKEN=s3cr3t", "--api_key", "s3cr3t")
+    done = launch(*words, *secrets, env=aws)
     assert done.returncode == 1
     for line in (
         "FailureReason: AlgorithmError",
         "ExitMessage: the last host failed",
         "algo-1 | ",
         "python -m launch probe --input_path ",
-        "--where docker --do fail --rate 2",
+        "--do fail --rate 2 --env 'API_TOKEN=***' --api_key '***'",
         f"Failed: {service.name(0)}",
     ):
         assert line in done.stdout
+    assert "s3cr3t" not in done.stdout + done.stderr
     assert not service.objects("penguin-species/r/probe")
 
 

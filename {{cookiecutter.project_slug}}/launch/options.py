@@ -13,6 +13,7 @@ from .job import Job
 from .project import LaunchError
 
 INSTANCE_TYPE = "ml.m5.xlarge"
+_SECRET = re.compile("token|password|secret|key", re.IGNORECASE)  # as in what a job logs
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,11 @@ class Call:
         return jobs.arguments(self.job.build_parser(), values)
 
     def command(self, *without: str, **instead: str) -> list[str]:
-        """The command line that asks the same, but for some options."""
+        """The command line that asks the same, but for some options; secrets are not shown."""
         values = {name: value for name, value in self.given.items() if name not in without}
-        words = jobs.arguments(parser(self.job), values | instead)
+        env = [f"{key}={_shown(key, value)}" for key, value in self.options.env]
+        shown = {name: _shown(name, value) for name, value in values.items()} | {"env": env}
+        words = jobs.arguments(parser(self.job), shown | instead)
         return ["python", "-m", "launch", self.job.name, *words]
 
 
@@ -50,6 +53,10 @@ def now() -> str:
     """The time in milliseconds, as names have it."""
     time = datetime.now(UTC)
     return f"{time:%Y%m%d-%H%M%S}-{time.microsecond // 1000:03}"
+
+
+def _shown(name: str, value: Any) -> Any:
+    return "***" if _SECRET.search(name) else value
 
 
 def parse(job: Job, argv: Sequence[str], time: str | None = None) -> Call:

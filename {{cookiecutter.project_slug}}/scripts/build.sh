@@ -13,6 +13,15 @@ command -v docker >/dev/null || { echo "Docker is needed here: https://docs.dock
 PACKAGE_INDEX=${PIP_INDEX_URL:-$(sed -n 's/^index-url *= *//p' /etc/pip.conf ~/.config/pip/pip.conf 2>/dev/null | tail -n 1 || true)}
 export PACKAGE_INDEX
 
+# The image comes from what git knows of this tree: no file that it ignores can get into it.
+context=$(mktemp -d)
+trap 'rm -rf "$context"' EXIT
+cp "$(git rev-parse --git-path index)" "$context/.index"
+export GIT_INDEX_FILE=$context/.index
+git add --all .
+git archive "$(git write-tree)" | tar -x -C "$context"
+unset GIT_INDEX_FILE
+
 # SageMaker wants amd64, and neither attestations nor OCI media types.
 docker buildx build \
     --platform linux/amd64 \
@@ -21,5 +30,5 @@ docker buildx build \
     --secret id=index,env=PACKAGE_INDEX \
     --build-arg "SOURCE_COMMIT=$stamp" \
     --tag "$image" \
-    "$@" .
+    "$@" "$context"
 echo "$image"

@@ -100,7 +100,7 @@ def test_a_result_has_the_record_of_every_host(tmp_path: Path) -> None:
 
 
 JOB = """
-import pathlib, sys
+import os, pathlib, sys
 from {{ cookiecutter.__package_name }} import runtime
 
 def run(args):
@@ -168,7 +168,7 @@ def test_a_result_replaces_the_last_one_whole(tmp_path: Path, job: Job) -> None:
         ("raise runtime.JobError('input/x.csv: no column y')", "input/x.csv: no column y"),
         ("raise runtime.JobError('a\\nb\\x1b[31m\\udcff')", r"a\nb\x1b[31m\udcff"),
         ("open('/nowhere/at/all')", "/nowhere/at/all: No such file or directory"),
-        ("import os; os.write(99, b'')", "OUT: Bad file descriptor"),
+        ("os.write(99, b'')", "OUT: Bad file descriptor"),
         ("raise MemoryError", "out of memory"),
         ("sys.exit(0)", "SystemExit at job.py:7"),
         ("raise ValueError('row 7 holds 42')", "ValueError at job.py:7"),
@@ -208,6 +208,18 @@ def test_a_job_stops_in_the_middle_of_native_code_and_publishes_nothing(
     assert time.monotonic() - stopped < 5
     assert number.name in (base / "output" / "message").read_text()
     assert list((tmp_path / "out").iterdir()) == []
+
+
+STOPPED = """os.kill(os.getpid(), 15)
+    while args.output_path.exists(): pass
+    raise runtime.JobError("the output is gone")"""
+
+
+def test_a_signal_is_the_reason_for_whatever_it_breaks(base: Path, job: Job) -> None:
+    done = job(STOPPED)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert (base / "output" / "message").read_text() == "stopped by SIGTERM"
+    assert "the output is gone" not in done.stdout
 
 
 def test_a_failure_leaves_the_last_result_alone(tmp_path: Path, job: Job) -> None:

@@ -254,6 +254,7 @@ def main(
         name = RECORD if host.count == 1 else _host_record(host.name)
         publication.publish(name, json.dumps(record, indent=2, default=str) + "\n")
     except BaseException as error:  # a panic of Polars is no Exception
+        publication.lock.acquire()
         _report(error, publication.outputs)
         sys.exit(1)
     finally:
@@ -266,7 +267,8 @@ class _Publication:
 
     def __init__(self, outputs: Sequence[Path]) -> None:
         self.outputs = outputs
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
+        """Whoever has it says how the job ends; a signal takes it for good."""
 
     def begin(self) -> list[Path]:
         for output in self.outputs:
@@ -276,7 +278,7 @@ class _Publication:
 
     def publish(self, record_name: str, record: str) -> None:
         """Rename everything into place; a folder without its record is no result meanwhile."""
-        with self._lock:
+        with self.lock:
             for output in self.outputs:
                 (output / _INCOMPLETE / record_name).write_text(record, encoding="utf-8")
             for output in self.outputs:
@@ -291,9 +293,8 @@ class _Publication:
                 (output / _INCOMPLETE / record_name).rename(output / record_name)
 
     def discard(self) -> None:
-        with self._lock:
-            for output in self.outputs:
-                shutil.rmtree(output / _INCOMPLETE, ignore_errors=True)
+        for output in self.outputs:
+            shutil.rmtree(output / _INCOMPLETE, ignore_errors=True)
 
 
 class _LogLines:
@@ -315,6 +316,7 @@ def _exit_on_signals(publication: _Publication) -> None:
 
     def wait() -> None:
         number = signal.Signals(signal.sigwait(numbers))
+        publication.lock.acquire()
         publication.discard()
         _leave_message(f"stopped by {number.name}")
         _logger.error("stopped by %s", number.name)

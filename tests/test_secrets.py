@@ -1,0 +1,145 @@
+"""A secret in each place where one may lie is in nothing that others see of an image or a job."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from conftest import run
+from launching import PROBE
+from registry import images_of, need_engine
+from test_image import image, index_with_password
+
+pytestmark = [pytest.mark.slow, pytest.mark.docker]
+
+PLACES = (
+    ".env",
+    "src/penguin_species/.env",
+    "src/penguin_species/credentials.json",
+    "entrypoints/local.py",
+    "aws.env",
+    "notebook",
+    "home",
+    "environment",
+    "build argument",
+    "index",
+)
+SEEDS = {place: f"s3cr3t{number:02}Seed" for number, place in enumerate(PLACES)}
+GIVEN = "s3cr3tGivenToTheJob"
+"""By ``--env`` and as an argument: SageMaker has to be told, so that the request holds it."""
+
+
+@pytest.fixture(scope="module")
+def project(
+    generated: Path, installed_project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A repository in which secrets lie wherever a user may have put them."""
+    need_engine()
+    folder = Path(shutil.copytree(generated, tmp_path_factory.mktemp("seeded") / generated.name))
+    (folder / "entrypoints" / "probe.py").write_text(PROBE)
+    with (folder / ".gitignore").open("a") as ignored:
+        ignored.write("credentials.json\nlocal.py\n.venv\n")
+    with (folder / "aws.env").open("a") as settings:
+        settings.write(f"API_TOKEN={SEEDS['aws.env']}\n")
+    for command in ("add --all", "commit --quiet --message=Settings"):
+        run(folder, "git", *command.split())
+    for place in PLACES[:4]:
+        (folder / place).write_text(f"TOKEN = '{SEEDS[place]}'\n")
+    notebook = folder / "notebooks" / "launch.ipynb"
+    cells = json.loads(notebook.read_text())
+    cells["cells"][-1]["outputs"] = [
+        {"name": "stdout", "output_type": "stream", "text": [SEEDS["notebook"]]}
+    ]
+    notebook.write_text(json.dumps(cells))
+    (folder / ".venv").symlink_to(installed_project / ".venv")
+    with images_of(folder):
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def environment(project: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment with secrets in it, and a home with more."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".aws").mkdir()
+    keys = (
+        f"[default]\naws_access_key_id = {SEEDS['home']}\naws_secret_access_key = {SEEDS['home']}\n"
+    )
+    (home / ".aws" / "credentials").write_text(keys)
+    docker = os.environ.get("DOCKER_CONFIG", str(Path.home() / ".docker"))
+    return {
+        "HOME": str(home),
+        "DOCKER_CONFIG": docker,
+        "API_TOKEN": SEEDS["environment"],
+        "AWS_SECRET_ACCESS_KEY": SEEDS["environment"],
+        "PIP_INDEX_URL": index_with_password().replace("s3cr3t", SEEDS["index"]),
+        "PYTHONPATH": str(project / "src"),
+    }
+
+
+@pytest.fixture(scope="module")
+def built(project: Path, environment: Mapping[str, str]) -> str:
+    """What the build prints."""
+    option = f"API_TOKEN={SEEDS['build argument']}"
+    return run(project, "scripts/build.sh", "--build-arg", option, **environment)
+
+
+def holds_none(text: bytes, seeds: Iterable[str]) -> bool:
+    return not [seed for seed in seeds if seed.encode() in text]
+
+
+def test_the_image_and_its_build_hold_none(project: Path, built: str, tmp_path: Path) -> None:
+    assert holds_none(built.encode(), SEEDS.values())
+    archive = tmp_path / "image.tar"
+    run(project, "docker", "save", "--output", str(archive), image(project))
+    # The tar of an image holds its layers and its settings as they are.
+    saved = archive.read_bytes()
+    assert b"SageMaker Processing tells a container" in saved
+    assert image(project).encode() in saved
+    assert holds_none(saved, SEEDS.values())
+
+
+@pytest.mark.parametrize("where", ["here", "docker"])
+def test_jobs_show_none(
+    project: Path, environment: Mapping[str, str], built: str, where: str
+) -> None:
+    assert built
+    penguins = ("--input_path", "data/penguins", "--where", where, "--env", f"API_TOKEN={GIVEN}")
+    seeds = [*SEEDS.values(), GIVEN]
+    done = launch(project, environment, "preprocess", *penguins, "--output_path", f"out/{where}")
+    assert done.returncode == 0, done.stdout
+    assert "arguments" in done.stdout
+    record = (project / "out" / where / "job.json").read_bytes()
+    assert holds_none(done.stdout.encode() + record, seeds)
+
+    failing = ("--do", "fail", "--api_key", GIVEN)
+    done = launch(project, environment, "probe", *penguins, *failing)
+    assert done.returncode == 1
+    assert '"api_key": "***"' in done.stdout
+    assert "the last host failed" in done.stdout
+    assert holds_none(done.stdout.encode(), seeds)
+
+
+def test_the_request_holds_what_it_was_given_only(
+    project: Path, environment: Mapping[str, str]
+) -> None:
+    words = ("preprocess", "--input_path", "data/penguins", "--env", f"API_TOKEN={GIVEN}", "--plan")
+    done = launch(project, environment, *words)
+    assert json.loads(done.stdout)["Environment"] == {"API_TOKEN": GIVEN}
+    assert holds_none(done.stdout.encode(), SEEDS.values())
+
+
+def launch(
+    project: Path, environment: Mapping[str, str], *words: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [project / ".venv" / "bin" / "python", "-m", "launch", *words],
+        cwd=project,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
