@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 _DRIVER = """
-import json, os, runpy, sys
+import json, os, runpy, signal, sys
 import polars, sklearn.ensemble, sklearn.metrics, sklearn.model_selection
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell did not wait
 for line in sys.stdin:
     order = json.loads(line)
     if "wait" in order:

@@ -285,7 +285,7 @@ class _Publication:
                 for old in _records(output):
                     old.unlink()
             for output in self.outputs:
-                for entry in (output / _INCOMPLETE).iterdir():
+                for entry in sorted((output / _INCOMPLETE).iterdir()):
                     if entry.name != record_name:
                         _remove(output / entry.name)
                         entry.rename(output / entry.name)
