@@ -1,0 +1,149 @@
+"""The workflows, the template's and the generated ones: sound, pinned, and true to the Makefile."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import registry
+import yaml
+from conftest import TEMPLATE, run
+
+ROOT = TEMPLATE.parent
+SCRIPTS = Path(sys.executable).parent
+WORKFLOWS = sorted(
+    file for folder in (ROOT, TEMPLATE) for file in folder.glob(".github/workflows/*")
+)
+JOBS = yaml.safe_load((TEMPLATE / ".github/workflows/ci.yml").read_text())["jobs"]
+
+
+def repository(workflow: Path) -> Path:
+    return workflow.parents[2]
+
+
+def of(workflow: Path) -> str:
+    return str(workflow.relative_to(ROOT))
+
+
+def steps(workflow: Path) -> list[dict[str, Any]]:
+    jobs = yaml.safe_load(workflow.read_text())["jobs"].values()
+    return [step for job in jobs for step in job["steps"]]
+
+
+@pytest.mark.parametrize("folder", [ROOT, TEMPLATE], ids=["template", "generated"])
+def test_nothing_in_them_is_known_to_be_unsafe(folder: Path) -> None:
+    done = subprocess.run(
+        [SCRIPTS / "zizmor", "--offline", "--persona=pedantic", "--format=json", ".github"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert json.loads(done.stdout) == [], done.stdout
+
+
+@pytest.mark.parametrize("folder", [ROOT, TEMPLATE], ids=["template", "generated"])
+def test_they_are_as_github_wants_them(folder: Path) -> None:
+    check = (str(SCRIPTS / "check-jsonschema"), "--builtin-schema")
+    workflows = [str(file) for file in WORKFLOWS if repository(file) == folder]
+    assert workflows
+    run(folder, *check, "vendor.github-workflows", *workflows)
+    run(folder, *check, "vendor.dependabot", ".github/dependabot.yml")
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=of)
+def test_rights_are_given_to_jobs_one_by_one(workflow: Path) -> None:
+    content = yaml.safe_load(workflow.read_text())
+    assert content["permissions"] == {}
+    for name, job in content["jobs"].items():
+        rights = {"contents": "read"} | ({"id-token": "write"} if name == "push" else {})
+        assert job["permissions"] == rights
+
+
+def test_every_action_is_one_commit_with_its_version() -> None:
+    text = "".join(workflow.read_text() for workflow in WORKFLOWS)
+    used = re.findall(r"uses: (\S+?)@(.*)", text)
+    assert used
+    assert all(re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", pin) for _, pin in used)
+    assert len(set(used)) == len({action for action, _ in used})
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=of)
+def test_commands_are_verbs_of_the_makefile(workflow: Path) -> None:
+    makefile = (repository(workflow) / "Makefile").read_text()
+    verbs = re.findall(r"^\.PHONY: (\S+)", makefile, flags=re.MULTILINE)
+    for command in (step["run"] for step in steps(workflow) if "run" in step):
+        for verb in re.findall(r"\bmake (\S+)", command):
+            assert verb in verbs
+        for script in re.findall(r"(\.ci/\S+)", command):
+            assert os.access(repository(workflow) / script, os.X_OK)
+
+
+def test_python_is_that_of_the_image() -> None:
+    image = re.search(r"BASE_IMAGE=python:([\d.]+)", (TEMPLATE / "Dockerfile").read_text())
+    assert image
+    workflows = [file for file in WORKFLOWS if repository(file) == TEMPLATE]
+    chosen = [step["with"] for file in workflows for step in steps(file) if "with" in step]
+    pythons = {options["python-version"] for options in chosen if "python-version" in options}
+    assert pythons == {image[1]}
+
+
+def test_an_image_is_pushed_from_main_alone_and_with_no_stored_key() -> None:
+    conditions = JOBS["push"]["if"].split(" && ")
+    assert {"github.event_name == 'push'", "github.ref == 'refs/heads/main'"} < set(conditions)
+    assert "vars.AWS_ROLE_ARN != ''" in conditions
+    assert JOBS["push"]["needs"] == [name for name in JOBS if name != "push"]
+    assert not [file for file in WORKFLOWS if "secrets." in file.read_text()]
+
+
+@pytest.fixture
+def checkout(generated: Path, tmp_path: Path) -> Path:
+    """What a runner has: the files of the commit and nothing else."""
+    folder = tmp_path / generated.name
+    run(tmp_path, "git", "clone", "--quiet", str(generated), str(folder))
+    return folder
+
+
+def commands(job: str) -> list[str]:
+    return [step["run"] for step in JOBS[job]["steps"] if "run" in step]
+
+
+@pytest.fixture
+def aws(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What the step that takes the role leaves behind: credentials and a region."""
+    for name in ("registry", "moto", "docker"):
+        (tmp_path / name).mkdir()
+    registries, services = tmp_path / "registry", tmp_path / "moto"
+    with (
+        registry.docker_registry(registries) as images,
+        registry.moto_server(services) as moto,
+    ):
+        own = {"ECR_REGISTRY": images.address, "DOCKER_CONFIG": str(tmp_path / "docker")}
+        yield registry.aws_environment(moto) | own
+
+
+def test_tests_are_those_that_run_by_hand() -> None:
+    """Another test runs these, and what the image's job runs, in generated projects."""
+    assert commands("test") == ["make lint", "make test"]
+    assert commands("image") == ["make image", "make run-image"]
+
+
+@pytest.mark.slow
+@pytest.mark.docker
+def test_commands_of_the_push_leave_an_image_in_ecr(checkout: Path, aws: dict[str, str]) -> None:
+    registry.need_engine()
+    settings = (checkout / "aws.env").read_text().replace("AWS_REGION=", "AWS_REGION=eu-west-3")
+    (checkout / "aws.env").write_text(settings)
+    run(checkout, "git", "commit", "--quiet", "--all", "--message", "Region")
+    outputs = checkout.parent / "outputs"
+    env = aws | {"CI": "true", "GITHUB_OUTPUT": str(outputs)}
+    with registry.images_of(checkout):
+        said = [run(checkout, "bash", "-e", "-c", line, **env) for line in commands("push")]
+    address = f"{aws['ECR_REGISTRY']}/{checkout.name}@sha256:"
+    assert said[-1].splitlines()[-1].startswith(address)
+    assert outputs.read_text() == "AWS_REGION=eu-west-3\n"
