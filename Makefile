@@ -1,6 +1,7 @@
 PROJECT := {{cookiecutter.project_slug}}
 TOOLS := $(PROJECT)/tools.txt
 GROUPS := dev
+CHECK := .ci/run
 include $(PROJECT)/environment.mk
 
 COOKIECUTTER := .venv/bin/python -m cookiecutter --no-input --default-config
@@ -51,6 +52,10 @@ lock: .tools/installed ## write both lock files anew: the template's own and the
 	@cp -R .tools build/lock/*/
 	@$(MAKE) --no-print-directory -C build/lock/* lock
 	@cp build/lock/*/poetry.lock '$(PROJECT)/poetry.lock'
+
+.PHONY: release
+release: .tools/installed ## check everything, then write VERSION=x.y.z, commit and tag it
+	@.tools/bin/python .ci/release.py '$(VERSION)' $(CHECK)
 
 .PHONY: clean
 clean: ## remove everything that git ignores

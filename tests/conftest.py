@@ -39,6 +39,18 @@ def run(folder: Path, *command: str, **env: str) -> str:
     return done.stdout
 
 
+def copy_template(folder: Path) -> Path:
+    """The template's files as they are, committed to a repository of their own, on ``main``."""
+    root = TEMPLATE.parent
+    listed = run(root, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(lambda name: (root / name).exists(), listed.rstrip("\0").split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / name, folder / name)
+    for command in ("init --quiet --initial-branch=main", "add --all", "commit --quiet -m Copy"):
+        run(folder, "git", *command.split())
+    return folder
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _git_identity() -> None:
     for role in ("AUTHOR", "COMMITTER"):
