@@ -1,11 +1,15 @@
 """Name the ECR repository, commit what was generated and say what comes next."""
 
+import json
 import os
+import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 PROJECT = "{{ cookiecutter.project_slug }}"
 ECR_REPOSITORY = "{{ cookiecutter.ecr_repository }}"
+BY_CRUFT: bool = json.loads("{{ ('_commit' in cookiecutter) | tojson }}")
 ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
 AWS_ENV = f"""\
 # What this repository uses in AWS, named nowhere else; the environment wins over this file.
@@ -32,11 +36,13 @@ def inside_work_tree() -> bool:
 
 def commit() -> str:
     """Commit everything to a repository of its own; return the stamp, or what is left to do."""
-    todo = "git init && git add --all && git commit -m 'Start from the template'"
+    todo = "git init -b main && git add --all && git commit -m 'Start from the template'"
     try:
         if inside_work_tree():
             return f"none: the folder lies in another git repository; commit it there, or: {todo}"
-        git("init", "--quiet")
+        if BY_CRUFT:
+            return f"none: its .cruft.json is written after this; once it is there: {todo}"
+        git("init", "--quiet", "--initial-branch=main")
         git("add", "--all", "--force")
         git("commit", "--quiet", "--message", "Start from the template")
         return git("rev-parse", "HEAD")
@@ -47,8 +53,16 @@ def commit() -> str:
         return f"none: git {error.cmd[1]} failed ({reason[-1]}); mend it, then: {todo}"
 
 
+def is_draft() -> bool:
+    """Whether cruft makes this in a temporary folder, to see how the template has changed."""
+    folder = Path.cwd().parent
+    temporary = folder.parent == Path(tempfile.gettempdir()).resolve()
+    return BY_CRUFT and temporary and re.fullmatch(r"tmp\w{8}", folder.name) is not None
+
+
 Path("aws.env").write_text(AWS_ENV, encoding="utf-8")
-print(f"""
+if not is_draft():
+    print(f"""
 commit stamp    {commit()}
 ECR repository  {ECR_REPOSITORY}
 
