@@ -1,0 +1,22 @@
+"""From a folder to the list of its files."""
+
+from pathlib import Path
+
+from .runtime import Host
+
+
+class SkeletonHandler:
+    """List the files of a folder; hosts share them."""
+
+    def __init__(self, host: Host | None = None) -> None:
+        self._host = host or Host()
+
+    def run(self, input_path: Path, output_path: Path) -> None:
+        """Write ``<host>.txt``: the paths of this host's files below the input, one a line.
+
+        Raises:
+            JobError: there is no file.
+        """
+        files = self._host.files(input_path, "*.*")
+        lines = [f"{file.relative_to(input_path).as_posix()}\n" for file in files]
+        (output_path / f"{self._host.name}.txt").write_text("".join(lines), encoding="utf-8")
