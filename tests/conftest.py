@@ -10,8 +10,15 @@ from pathlib import Path
 
 import pytest
 from pytest_cookies.plugin import Cookies
+from slugify import slugify
 
 TEMPLATE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}"
+SLUG = slugify(json.loads((TEMPLATE.parent / "cookiecutter.json").read_text())["project_name"])
+"""The default project's name."""
+PACKAGE = SLUG.replace("-", "_")
+DATA = next((TEMPLATE / "data").iterdir()).relative_to(TEMPLATE).as_posix()
+"""The example's folder of raw tables."""
+TABLES = sorted(file.name for file in (TEMPLATE / DATA).iterdir())
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--default-config")
 
 Bake = Callable[..., Path]

@@ -10,6 +10,7 @@ from typing import Any
 import emulator
 import pytest
 import registry
+from conftest import PACKAGE, SLUG
 
 PROBE = '''\
 """Do what the tests want to see."""
@@ -22,7 +23,7 @@ import sys
 import time
 from pathlib import Path
 
-from penguin_species import runtime
+from {package} import runtime
 
 
 def build_parser() -> runtime.JobParser:
@@ -72,7 +73,7 @@ def project(
 ) -> Path:
     """A repository with a job more, committed, in the environment of the installed one."""
     folder = Path(shutil.copytree(generated, tmp_path_factory.mktemp("launch") / generated.name))
-    (folder / "entrypoints" / "probe.py").write_text(PROBE)
+    (folder / "entrypoints" / "probe.py").write_text(PROBE.replace("{package}", PACKAGE))
     (folder / ".venv").symlink_to(installed_project / ".venv")
     with (folder / ".gitignore").open("a") as ignored:
         ignored.write(".venv\n")  # the other entry is for a folder, and this is a link
@@ -125,7 +126,7 @@ def _left() -> set[str]:
     names: set[str] = set()
     for words in lists:
         done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
-        names |= {name for name in done.stdout.split() if name.startswith("penguin-species-")}
+        names |= {name for name in done.stdout.split() if name.startswith(f"{SLUG}-")}
     return names
 
 

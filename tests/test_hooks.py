@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import COOKIECUTTER, TEMPLATE, run, typed
+from conftest import COOKIECUTTER, PACKAGE, SLUG, TEMPLATE, run, typed
 from cookiecutter.exceptions import FailedHookException, OutputDirExistsException
 from cookiecutter.main import cookiecutter
 from pytest_cookies.plugin import Cookies
@@ -127,7 +127,7 @@ def test_every_installed_import_is_refused(installed_project: Path) -> None:
     code = "import importlib.metadata as m; print(*m.packages_distributions())"
     names = run(installed_project, ".venv/bin/python", "-c", code).split()
     slug_like = {name for name in names if re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name)}
-    own = {"penguin_species"}
+    own = {PACKAGE}
     assert [name for name in sorted(slug_like - own) if not refused_package(name)] == []
 
 
@@ -145,7 +145,7 @@ def bake_in(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
             capfd.readouterr()
             template = str(TEMPLATE.parent)
             cookiecutter(template, no_input=True, output_dir=str(folder), default_config=True)
-        return folder / "penguin-species", capfd.readouterr().out
+        return folder / SLUG, capfd.readouterr().out
 
     return bake_in
 
@@ -160,8 +160,8 @@ def test_first_commit_stamp_and_next_commands(bake_in: BakeIn, tmp_path: Path) -
     project, output = bake_in(tmp_path)
     stamp = run(project, "git", "rev-parse", "HEAD").strip()
     assert stamp in output
-    assert re.search(r"ECR repository\s+penguin-species\n", output)
-    assert "ECR_REPOSITORY=penguin-species\n" in (project / "aws.env").read_text()
+    assert re.search(rf"ECR repository\s+{SLUG}\n", output)
+    assert f"ECR_REPOSITORY={SLUG}\n" in (project / "aws.env").read_text()
     assert run(project, "git", "rev-list", "--count", "HEAD").strip() == "1"
     assert run(project, "git", "status", "--porcelain") == ""
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TEMPLATE, Bake, run
+from conftest import DATA, PACKAGE, TEMPLATE, Bake, run
 from registry import images_of, need_engine
 
 pytestmark = pytest.mark.slow
 
 BASE = "python:3.13-slim"
-ENTRYPOINTS = ("preprocess", "train", "tune")
+ENTRYPOINTS = sorted(file.stem for file in TEMPLATE.glob("entrypoints/*.py"))
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,8 @@ def test_entrypoint_runs_by_the_same_name_as_outside(project: Path, entrypoint: 
 @pytest.mark.docker
 def test_libraries_are_there_as_bytecode(project: Path) -> None:
     """No library that a job imports has to be compiled: nothing is written beside it."""
-    package = next((project / "src").iterdir()).name
-    code = f"import {package}.preprocessing, {package}.training, {package}.tuning"
+    modules = [file.stem for file in project.glob("src/*/*.py") if file.stem != "__init__"]
+    code = f"import {', '.join(f'{PACKAGE}.{module}' for module in sorted(modules))}"
     script = f"touch /start && python -c '{code}' && find /opt/venv -newer /start -name '*.pyc'"
     command = ("docker", "run", "--rm", "--entrypoint", "sh", image(project), "-c", script)
     assert run(project, *command) == ""
@@ -170,8 +170,8 @@ def test_jobs_give_the_same_as_outside(
 
 @pytest.mark.docker
 def test_failing_job_ends_the_run_and_leaves_nothing_of_roots(changed: Path) -> None:
-    for table in (changed / "data" / "penguins").iterdir():
-        table.write_text("not,a,penguin\n")
+    for table in (changed / DATA).iterdir():
+        table.write_text("no,such,columns\n")
     run(changed, "scripts/build.sh")
     out = folder_of_somebody(changed)
     fails(changed, "scripts/run.sh")

