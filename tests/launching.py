@@ -36,6 +36,7 @@ def build_parser() -> runtime.JobParser:
     parser.add_argument("--strict", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--rate", type=float, default=0.5)
     parser.add_argument("--api_key", default="none")
+    parser.add_argument("--share", type=runtime.fraction, default=0.5, help="as it may be")
     return parser
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 
-PENGUINS = ("--input_path", DATA)
+RAW = ("--input_path", DATA)
 
 
 def _rows(folder: Path) -> dict[str, bytes]:
@@ -33,42 +33,42 @@ def _rows(folder: Path) -> dict[str, bytes]:
 
 
 REFUSALS: Mapping[str, tuple[Sequence[str], str]] = {
-    "no job": (["prepare"], "there is no job 'prepare': choose from preprocess, probe, train"),
-    "unknown option": (["preprocess", *PENGUINS, "--sed", "1"], "unrecognized arguments: --sed 1"),
-    "missing option": (["preprocess"], "arguments are required: --input_path"),
-    "wrong type": (["preprocess", *PENGUINS, "--seed", "x"], "argument --seed: invalid"),
-    "wrong value": (["preprocess", *PENGUINS, "--test_fraction", "2"], "2 is not above 0"),
-    "wrong choice": (["probe", *PENGUINS, "--do", "x"], "argument --do: invalid choice: 'x'"),
-    "no input": (["preprocess", "--input_path", "data/x"], "there is no file in"),
-    "input is a file": (["preprocess", "--input_path", "README.md"], "there is no file in"),
-    "output has files": (["preprocess", *PENGUINS, "--output_path", "data"], "--overwrite"),
-    "output is a file": (["preprocess", *PENGUINS, "--output_path", "Makefile"], "not a folder"),
+    "no job": (["prepare"], "there is no job 'prepare': choose from "),
+    "unknown option": (["probe", *RAW, "--sed", "1"], "unrecognized arguments: --sed 1"),
+    "missing option": (["probe"], "arguments are required: --input_path"),
+    "wrong type": (["probe", *RAW, "--rate", "x"], "argument --rate: invalid"),
+    "wrong value": (["probe", *RAW, "--share", "2"], "2 is not above 0"),
+    "wrong choice": (["probe", *RAW, "--do", "x"], "argument --do: invalid choice: 'x'"),
+    "no input": (["probe", "--input_path", "data/x"], "there is no file in"),
+    "input is a file": (["probe", "--input_path", "README.md"], "there is no file in"),
+    "output has files": (["probe", *RAW, "--output_path", "data"], "--overwrite"),
+    "output is a file": (["probe", *RAW, "--output_path", "Makefile"], "not a folder"),
     "output of no job": (
-        ["preprocess", *PENGUINS, "--output_path", "data", "--overwrite"],
+        ["probe", *RAW, "--output_path", "data", "--overwrite"],
         "no job wrote what",
     ),
-    "unknown input": (["preprocess", *PENGUINS, "--shard", "seed"], "argument --shard: invalid"),
+    "unknown input": (["probe", *RAW, "--shard", "rate"], "argument --shard: invalid"),
     "instance type": (
-        ["preprocess", *PENGUINS, "--instance_type", "ml.m5.xlarg"],
+        ["probe", *RAW, "--instance_type", "ml.m5.xlarg"],
         "InstanceType: SageMaker does not know 'ml.m5.xlarg', but ml.m5.xlarge",
     ),
-    "instance count": (["preprocess", *PENGUINS, "--instance_count", "101"], "InstanceCount: 101"),
-    "no instance": (["preprocess", *PENGUINS, "--instance_count", "0"], "InstanceCount: 0"),
-    "volume": (["preprocess", *PENGUINS, "--volume_size_in_gb", "16385"], "VolumeSizeInGB: 16385"),
+    "instance count": (["probe", *RAW, "--instance_count", "101"], "InstanceCount: 101"),
+    "no instance": (["probe", *RAW, "--instance_count", "0"], "InstanceCount: 0"),
+    "volume": (["probe", *RAW, "--volume_size_in_gb", "16385"], "VolumeSizeInGB: 16385"),
     "runtime": (
-        ["preprocess", *PENGUINS, "--max_runtime_in_seconds", "777601"],
+        ["probe", *RAW, "--max_runtime_in_seconds", "777601"],
         "MaxRuntimeInSeconds: 777601",
     ),
-    "long argument": (["probe", *PENGUINS, "--names", "n" * 257], "257 characters"),
-    "many arguments": (["probe", *PENGUINS, "--names", *"n" * 101], "102 items"),
-    "empty argument": (["probe", *PENGUINS, "--names", ""], "takes no empty argument"),
-    "line break": (["probe", *PENGUINS, "--names", "a\nb"], r"'a\nb' does not match"),
-    "env": (["preprocess", *PENGUINS, "--env", "NAME"], "'NAME' is not of the form K=V"),
-    "env name": (["preprocess", *PENGUINS, "--env", "A-B=1"], "'A-B' does not match"),
-    "run name": (["preprocess", *PENGUINS, "--run_name", "a/b"], "argument --run_name: 'a/b'"),
-    "long run name": (["preprocess", *PENGUINS, "--run_name", "r" * 1024], "S3Uri: 10"),
-    "no waiting here": (["preprocess", *PENGUINS, "--no-wait"], "argument --no-wait"),
-    "no bucket": (["preprocess", *PENGUINS, "--where", "sagemaker"], "S3_BUCKET is not set"),
+    "long argument": (["probe", *RAW, "--names", "n" * 257], "257 characters"),
+    "many arguments": (["probe", *RAW, "--names", *"n" * 101], "102 items"),
+    "empty argument": (["probe", *RAW, "--names", ""], "takes no empty argument"),
+    "line break": (["probe", *RAW, "--names", "a\nb"], r"'a\nb' does not match"),
+    "env": (["probe", *RAW, "--env", "NAME"], "'NAME' is not of the form K=V"),
+    "env name": (["probe", *RAW, "--env", "A-B=1"], "'A-B' does not match"),
+    "run name": (["probe", *RAW, "--run_name", "a/b"], "argument --run_name: 'a/b'"),
+    "long run name": (["probe", *RAW, "--run_name", "r" * 1024], "S3Uri: 10"),
+    "no waiting here": (["probe", *RAW, "--no-wait"], "argument --no-wait"),
+    "no bucket": (["probe", *RAW, "--where", "sagemaker"], "S3_BUCKET is not set"),
 }
 
 
@@ -91,24 +91,22 @@ def test_a_job_name_that_is_too_long_is_refused(launch: Launch, project: Path) -
     text = pyproject.read_text()
     try:
         pyproject.write_text(text.replace(f'name = "{SLUG}"', f'name = "{"p" * 40}"', 1))
-        done = launch("preprocess", *PENGUINS)
+        done = launch("probe", *RAW)
     finally:
         pyproject.write_text(text)
     assert done.returncode == 2
-    assert "ProcessingJobName: 71 characters, SageMaker takes 63 or fewer" in done.stderr
+    assert "ProcessingJobName: 66 characters, SageMaker takes 63 or fewer" in done.stderr
 
 
 def test_help_shows_the_options_of_job_and_launch(launch: Launch) -> None:
-    shown = " ".join(launch("preprocess", "--help").stdout.split())
-    assert "share of the rows that goes to the test set (default: 0.2)" in shown
+    shown = " ".join(launch("probe", "--help").stdout.split())
+    assert "as it may be (default: 0.5)" in shown
     assert "--where {here,docker,sagemaker}" in shown
 
 
 def test_the_plan_is_printed_and_nothing_done(launch: Launch, project: Path) -> None:
     words = ["--rate", "-1.5", "--names", "a", "b", "--no-strict", "--do", "sleep", "--env", "A=1"]
-    done = launch(
-        "probe", *PENGUINS, *words, "--instance_count", "3", "--shard", "input_path", "--plan"
-    )
+    done = launch("probe", *RAW, *words, "--instance_count", "3", "--shard", "input_path", "--plan")
     request = json.loads(done.stdout)
     assert request["AppSpecification"]["ContainerEntrypoint"] == [
         "python",
@@ -133,10 +131,10 @@ def where(request: pytest.FixtureRequest) -> str:
 
 
 def test_three_hosts_give_the_rows_of_one(launch: Launch, where: str, project: Path) -> None:
-    one = launch("preprocess", *PENGUINS, "--output_path", "out/one")
+    one = launch("preprocess", *RAW, "--output_path", "out/one")
     assert one.returncode == 0, one.stderr
     shards = ("--instance_count", "3", "--shard", "input_path")
-    three = launch("preprocess", *PENGUINS, "--where", where, *shards, "--output_path", "out/three")
+    three = launch("preprocess", *RAW, "--where", where, *shards, "--output_path", "out/three")
     assert three.returncode == 0, three.stderr
     assert len(_rows(project / "out" / "one")) == 6
     assert _rows(project / "out" / "three") == _rows(project / "out" / "one")
@@ -152,7 +150,7 @@ def test_a_host_sees_what_sagemaker_would_show_it(
 ) -> None:
     words = ["--names", "a b", "-1", "--rate=1e-3", "--no-strict", "--env", "COLOUR=blue green"]
     options = ("--instance_count", "2", "--run_name", "r", "--more_path", "data")
-    done = launch("probe", *PENGUINS, *words, *options, "--where", where, "--shard", "input_path")
+    done = launch("probe", *RAW, *words, *options, "--where", where, "--shard", "input_path")
     assert done.returncode == 0, done.stdout
     output = project / "out" / "r" / "probe" / "seen"
     seen = [json.loads(file.read_text()) for file in sorted((output / "below").iterdir())]
@@ -172,7 +170,7 @@ def test_the_first_host_that_fails_stops_the_others(
     launch: Launch, where: str, project: Path
 ) -> None:
     started = time.monotonic()
-    done = launch("probe", *PENGUINS, "--where", where, "--do", "fail", "--instance_count", "3")
+    done = launch("probe", *RAW, "--where", where, "--do", "fail", "--instance_count", "3")
     assert time.monotonic() - started < 60
     assert done.returncode == 1
     assert f"Failed: {SLUG}-probe-" in done.stdout
@@ -181,7 +179,7 @@ def test_the_first_host_that_fails_stops_the_others(
 
 
 def test_hosts_that_write_the_same_key_fail(launch: Launch, where: str, project: Path) -> None:
-    done = launch("probe", *PENGUINS, "--where", where, "--do", "collide", "--instance_count", "2")
+    done = launch("probe", *RAW, "--where", where, "--do", "collide", "--instance_count", "2")
     assert done.returncode == 1
     assert "algo-2 and another host both wrote below/seen.json" in done.stdout
     assert not [file for file in (project / "out").rglob("*") if file.is_file()]
@@ -189,7 +187,7 @@ def test_hosts_that_write_the_same_key_fail(launch: Launch, where: str, project:
 
 def test_a_job_that_runs_too_long_is_stopped(launch: Launch, where: str) -> None:
     options = ("--where", where, "--do", "sleep", "--max_runtime_in_seconds", "4")
-    done = launch("probe", *PENGUINS, *options)
+    done = launch("probe", *RAW, *options)
     assert done.returncode == 1
     assert f"Stopped: {SLUG}-probe-" in done.stdout
     assert "ran longer than 4 s; stopped by SIGTERM" in done.stdout
@@ -217,7 +215,7 @@ exec {shutil.which("docker")} "$@"
 def test_overwriting_replaces_all_that_a_job_wrote(
     launch: Launch, where: str, project: Path
 ) -> None:
-    words = ("probe", *PENGUINS, "--where", where, "--output_path", "out/seen")
+    words = ("probe", *RAW, "--where", where, "--output_path", "out/seen")
     assert launch(*words).returncode == 0
     (project / "out" / "seen" / "below" / "old.json").write_text("")
     assert "already holds files" in launch(*words).stderr
@@ -266,7 +264,7 @@ def _wire_to_docker() -> Iterator[tuple[int, Callable[[], None]]]:
 @pytest.mark.docker
 @pytest.mark.usefixtures("image", "launch")
 def test_an_engine_that_is_gone_ends_the_launch(project: Path, no_aws: dict[str, str]) -> None:
-    words = ["probe", *PENGUINS, "--where", "docker", "--do", "sleep"]
+    words = ["probe", *RAW, "--where", "docker", "--do", "sleep"]
     with _wire_to_docker() as (port, cut):
         process = subprocess.Popen(
             [project / ".venv" / "bin" / "python", "-u", "-m", "launch", *words],
@@ -290,7 +288,7 @@ def test_an_engine_that_is_gone_ends_the_launch(project: Path, no_aws: dict[str,
 
 def _launch_a_sleeper(project: Path, aws: dict[str, str]) -> tuple[subprocess.Popen[str], IO[str]]:
     """A launch on SageMaker that waits for a job which sleeps by now, and what it prints."""
-    words = ["-m", "launch", "probe", *PENGUINS, "--where", "sagemaker", "--do", "sleep"]
+    words = ["-m", "launch", "probe", *RAW, "--where", "sagemaker", "--do", "sleep"]
     command = [str(project / ".venv" / "bin" / "python"), "-u", *words]
     process = subprocess.Popen(command, cwd=project, env=aws, stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -317,7 +315,7 @@ def test_whoever_stops_waiting_is_told_how_to_stop_the_job(
 def test_a_signal_stops_everything(
     where: str, project: Path, no_aws: dict[str, str], number: signal.Signals
 ) -> None:
-    words = ["probe", *PENGUINS, "--where", where, "--do", "sleep", "--instance_count", "2"]
+    words = ["probe", *RAW, "--where", where, "--do", "sleep", "--instance_count", "2"]
     process = subprocess.Popen(
         [project / ".venv" / "bin" / "python", "-u", "-m", "launch", *words],
         cwd=project,
@@ -356,9 +354,9 @@ def test_a_host_that_ignores_sigterm_is_killed(
 def test_three_instances_give_the_rows_of_one(
     launch: Launch, project: Path, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
-    assert launch("preprocess", *PENGUINS, "--output_path", "out/one").returncode == 0
+    assert launch("preprocess", *RAW, "--output_path", "out/one").returncode == 0
     shards = ("--instance_count", "3", "--shard", "input_path")
-    words = ("preprocess", *PENGUINS, "--where", "sagemaker", *shards, "--run_name", "r")
+    words = ("preprocess", *RAW, "--where", "sagemaker", *shards, "--run_name", "r")
     done = launch(*words, env=aws)
     assert done.returncode == 0, done.stdout + done.stderr
     prefix = f"{SLUG}/r/preprocess/dataset/"
@@ -386,7 +384,7 @@ def test_the_plan_is_what_is_sent(
     options = ["--names", "a b", "c", "--rate", "-2", "--env", "A=1", "--instance_count", "2"]
     options += ["--shard", "input_path", "--volume_size_in_gb", "5", "--run_name", "r"]
     options += ["--instance_type", "ml.c5.xlarge", "--max_runtime_in_seconds", "600"]
-    words = ["probe", *PENGUINS, "--where", "sagemaker", *options]
+    words = ["probe", *RAW, "--where", "sagemaker", *options]
     planned = json.loads(launch(*words, "--plan", env=aws).stdout)
     assert not service.objects()
     assert not service.requests["CreateProcessingJob"]
@@ -406,7 +404,7 @@ def test_the_plan_is_what_is_sent(
 def test_a_job_that_fails_is_explained(
     launch: Launch, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
-    words = ("probe", *PENGUINS, "--where", "sagemaker", "--do", "fail", "--rate", "2")
+    words = ("probe", *RAW, "--where", "sagemaker", "--do", "fail", "--rate", "2")
     secrets = ("--env", "API_TOKEN=s3cr3t", "--api_key", "s3cr3t")
     done = launch(*words, *secrets, env=aws)
     assert done.returncode == 1
@@ -440,7 +438,7 @@ def test_an_api_that_fails_for_a_moment_is_asked_again(
 ) -> None:
     service.faults["CreateProcessingJob"] = ["ThrottlingException"] * 2
     service.faults["DescribeProcessingJob"] = ["ThrottlingException"] * 3
-    done = launch("probe", *PENGUINS, "--where", "sagemaker", env=aws)
+    done = launch("probe", *RAW, "--where", "sagemaker", env=aws)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not service.faults["CreateProcessingJob"] + service.faults["DescribeProcessingJob"]
 
@@ -482,7 +480,7 @@ BAD_MOMENTS: Mapping[str, tuple[dict[str, str], str]] = {
 def test_what_aws_lacks_is_said(
     launch: Launch, aws: dict[str, str], env: dict[str, str], message: str
 ) -> None:
-    done = launch("preprocess", *PENGUINS, "--where", "sagemaker", env=aws | env)
+    done = launch("probe", *RAW, "--where", "sagemaker", env=aws | env)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -507,7 +505,7 @@ def test_what_aws_refuses_is_said(
     message: str,
 ) -> None:
     service.faults[operation] = [code]
-    done = launch("probe", *PENGUINS, "--where", "sagemaker", env=aws)
+    done = launch("probe", *RAW, "--where", "sagemaker", env=aws)
     service.faults[operation] = []
     assert done.returncode == exit_code
     assert f"{operation}: {code}" in done.stderr
@@ -519,7 +517,7 @@ def test_what_aws_refuses_is_said(
 def test_an_image_that_was_not_pushed_is_not_launched(
     launch: Launch, project: Path, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
-    words = ("preprocess", *PENGUINS, "--where", "sagemaker")
+    words = ("probe", *RAW, "--where", "sagemaker")
     readme = project / "README.md"
     text = readme.read_text()
     git = ["git", "-c", "advice.detachedHead=false"]
@@ -553,7 +551,7 @@ def test_without_docker_nothing_starts(
         env["PATH"] = f"{tmp_path}:/bin" if not Path("/bin/docker").exists() else str(tmp_path)
     elif not shutil.which("docker"):
         pytest.skip("there is no docker client")
-    done = launch("preprocess", *PENGUINS, "--where", "docker", env=env)
+    done = launch("probe", *RAW, "--where", "docker", env=env)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
