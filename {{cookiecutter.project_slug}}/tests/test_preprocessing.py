@@ -1,10 +1,13 @@
 import csv
+import itertools
 import random
 from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from {{ cookiecutter.__package_name }} import dataset
 from {{ cookiecutter.__package_name }}.dataset import COLUMNS, FEATURES, TARGET
@@ -65,12 +68,54 @@ def test_side_of_a_row_ignores_its_place(
         assert rows_of(tmp_path / "out" / side) == rows_of(dataset_path / side)
 
 
-def test_hosts_share_the_files(raw: Path, dataset_path: Path, tmp_path: Path) -> None:
-    for index in range(5):
-        split(raw, tmp_path, Host(name=f"algo-{index + 1}", index=index, count=5))
-    for side in ("train", "test"):
-        assert rows_of(tmp_path / side) == rows_of(dataset_path / side)
-        assert len(list((tmp_path / side).iterdir())) == len(list(raw.iterdir()))
+TABLES = ("a.csv", "b.csv", "c/a.csv", "c/d.csv", "e.csv")
+DEALS = st.integers(1, 8).flatmap(
+    lambda count: st.tuples(
+        st.just(count),
+        st.none() | st.tuples(*[st.integers(0, count - 1) for _ in TABLES]),
+    )
+)
+"""A number of hosts, and the host that each table is dealt to; none where all hosts have all."""
+
+
+@pytest.fixture(scope="module")
+def tables(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The penguins in tables of 0, 4, 16, 64 and 260 rows."""
+    rows = iter(read_csvs(raw))
+    path = tmp_path_factory.mktemp("tables")
+    for name, length in zip(TABLES, (0, 4, 16, 64, 260), strict=True):
+        write_csv(path / name, itertools.islice(rows, length))
+    return path
+
+
+@settings(max_examples=20, deadline=None)
+@given(DEALS)
+def test_hosts_share_the_files(
+    dataset_path: Path,
+    tables: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    deal: tuple[int, tuple[int, ...] | None],
+) -> None:
+    count, owners = deal
+    written: list[str] = []
+    rows: dict[str, list[tuple[object, ...]]] = {"train": [], "test": []}
+    for index in range(count):
+        path, output = tables, tmp_path_factory.mktemp("out")
+        if owners:
+            path = tmp_path_factory.mktemp("share")
+            for name, owner in zip(TABLES, owners, strict=True):
+                if owner == index:
+                    (path / name).parent.mkdir(exist_ok=True)
+                    (path / name).symlink_to(tables / name)
+        split(path, output, Host(f"algo-{index + 1}", index, count, frozenset({path} - {tables})))
+        written += [str(file.relative_to(output)) for file in output.rglob("*.parquet")]
+        for side in rows:
+            rows[side] += rows_of(output / side)
+    assert sorted(written) == sorted(
+        str(Path(side, name).with_suffix(".parquet")) for side in rows for name in TABLES
+    )
+    for side in rows:
+        assert sorted(rows[side]) == rows_of(dataset_path / side)
 
 
 def test_another_seed_is_another_split(raw: Path, dataset_path: Path, tmp_path: Path) -> None:

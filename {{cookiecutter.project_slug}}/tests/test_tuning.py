@@ -18,20 +18,30 @@ def test_trials_are_numbered_and_scored(trials_path: Path) -> None:
     assert all(0.8 < trial["accuracy"] <= 1 for trial in trials)
 
 
-@pytest.mark.parametrize("hosts", [3, 5])
+def tune(dataset_path: Path, output: Path, host: Host) -> dict[str, Any]:
+    output.mkdir()
+    TuningHandler(trials=3, folds=2, seed=0, host=host).run(dataset_path, output)
+    return contents(output)
+
+
+@pytest.fixture(scope="module")
+def trials_of_one_host(
+    dataset_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    return tune(dataset_path, tmp_path_factory.mktemp("tuned") / "trials", Host())
+
+
+@pytest.mark.parametrize("count", range(2, 9))
 def test_hosts_share_the_trials(
-    dataset_path: Path, trials_path: Path, tmp_path: Path, hosts: int
+    dataset_path: Path, trials_of_one_host: dict[str, Any], tmp_path: Path, count: int
 ) -> None:
     shared: dict[str, Any] = {}
-    for index in range(hosts):
-        output = tmp_path / str(index)
-        output.mkdir()
-        host = Host(name=f"algo-{index + 1}", index=index, count=hosts)
-        TuningHandler(trials=4, folds=3, seed=0, host=host).run(dataset_path, output)
-        mine = contents(output)
+    for index in range(count):
+        name = f"algo-{index + 1}"
+        mine = tune(dataset_path, tmp_path / name, Host(name, index, count))
         assert not mine.keys() & shared.keys()
         shared |= mine
-    assert shared == contents(trials_path)
+    assert shared == trials_of_one_host
 
 
 def test_best_of_equals_is_the_first(tmp_path: Path) -> None:

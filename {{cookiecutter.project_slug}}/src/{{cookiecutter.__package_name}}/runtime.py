@@ -146,12 +146,13 @@ class Host:
     def files(self, path: Path, pattern: str) -> list[Path]:
         """This host's files below an input, in an order that does not depend on the machine.
 
-        The list may be empty where there are more hosts than files.
+        They are dealt out by size, largest first, so that no host has more to read than another
+        by more than one file. The list may be empty where there are more hosts than files.
 
         Raises:
             JobError: no file of the whole job matches.
         """
-        found = files_below(path, pattern)
+        found = sorted(files_below(path, pattern), key=lambda file: -file.lstat().st_size)
         mine = found if path in self.sharded else list(self.share(found))
         if not found and (self.count == 1 or path not in self.sharded):
             raise JobError(f"{path}: no file matches {pattern}")
