@@ -118,6 +118,20 @@ def test_hosts_share_the_files(
         assert sorted(rows[side]) == rows_of(dataset_path / side)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 8), st.lists(st.integers(0, 50), min_size=1, max_size=12))
+def test_no_host_reads_more_than_another_by_more_than_one_file(
+    tmp_path_factory: pytest.TempPathFactory, count: int, sizes: list[int]
+) -> None:
+    path = tmp_path_factory.mktemp("sizes")
+    for number, size in enumerate(sizes):
+        (path / f"{number}.csv").write_bytes(b"x" * size)
+    shares = [Host(index=index, count=count).files(path, "*.csv") for index in range(count)]
+    work = [sum(file.stat().st_size for file in share) for share in shares]
+    assert sorted(file for share in shares for file in share) == sorted(path.iterdir())
+    assert max(work) - min(work) <= max(sizes)
+
+
 def test_another_seed_is_another_split(raw: Path, dataset_path: Path, tmp_path: Path) -> None:
     PreprocessingHandler(test_fraction=0.2, seed=1).run(raw, tmp_path)
     assert rows_of(tmp_path / "test") != rows_of(dataset_path / "test")
