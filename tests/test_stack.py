@@ -23,7 +23,7 @@ import pytest
 from conftest import TEMPLATE, run
 from registry import ACCOUNT
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Tried to parse AWS::S3")]
+pytestmark = pytest.mark.slow
 
 STACK = TEMPLATE / "infra" / "stack.yaml"
 BUCKET = f"penguin-species-{ACCOUNT}-{account.REGION}"
