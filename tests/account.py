@@ -20,14 +20,10 @@ REGION = "eu-west-1"
 
 
 @dataclass
-class Account:
-    """A WSGI application in front of moto's own."""
+class Endpoint:
+    """Where AWS's clients find what answers for AWS here."""
 
     port: int = 0
-    quotas: dict[str, float] = field(default_factory=dict)
-    """Of SageMaker, by name; moto knows none."""
-    faults: dict[str, str] = field(default_factory=dict)
-    """Error codes that operations are answered with."""
     moto: Any = field(default_factory=lambda: DomainDispatcherApplication(create_backend_app))
 
     @property
@@ -46,6 +42,16 @@ class Account:
             aws_access_key_id="testing",
             aws_secret_access_key="testing",  # noqa: S106
         )
+
+
+@dataclass
+class Account(Endpoint):
+    """A WSGI application in front of moto's own."""
+
+    quotas: dict[str, float] = field(default_factory=dict)
+    """Of SageMaker, by name; moto knows none."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """Error codes that operations are answered with."""
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -78,8 +84,15 @@ class _Silent(WSGIRequestHandler):
 def account() -> Iterator[Account]:
     """The account on loopback, empty."""
     aws = Account()
-    server = make_server("127.0.0.1", 0, aws, threaded=True, request_handler=_Silent)
-    aws.port = server.server_port
+    with serve(aws):
+        yield aws
+
+
+@contextmanager
+def serve(application: Any) -> Iterator[None]:
+    """Answer on loopback, of a moto that is empty, at the port that the application is told."""
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Silent)
+    application.port = server.server_port
     thread = threading.Thread(target=server.serve_forever)
     with (
         mock.patch.object(models.ChangeSet, "apply", _apply),
@@ -88,9 +101,9 @@ def account() -> Iterator[Account]:
     ):
         thread.start()
         try:
-            reset = urllib.request.Request(f"http://{aws.address}/moto-api/reset", method="POST")
-            urllib.request.urlopen(reset).close()  # noqa: S310
-            yield aws
+            reset = f"http://127.0.0.1:{server.server_port}/moto-api/reset"
+            urllib.request.urlopen(reset, data=b"").close()
+            yield
         finally:
             server.shutdown()
             thread.join()

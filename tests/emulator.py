@@ -21,11 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import boto3
+import account
 import registry
 from executions import Execution
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 BUCKET = "penguins"
 """The bucket that there is."""
@@ -51,42 +49,27 @@ class Job:
         return str(self.request["ProcessingJobName"])
 
 
-class Emulator:
+class Emulator(account.Endpoint):
     """A WSGI application in front of moto's own."""
 
     def __init__(self, images: registry.Server, folder: Path) -> None:
+        super().__init__()
         self.images = images
         self.folder = folder
         self.requests: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """The bodies that came in, by operation."""
         self.faults: dict[str, list[str]] = defaultdict(list)
         """Error codes that the next calls of an operation are answered with."""
-        self.port = 0
         self.executions: dict[str, Execution] = {}
         """Of pipelines, by ARN."""
         self.cache: dict[str, str] = {}
         """What steps of pipelines need not do again."""
         self._jobs: dict[str, Job] = {}
         self._threads: list[threading.Thread] = []
-        self._moto = DomainDispatcherApplication(create_backend_app)
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
 
     def environment(self) -> dict[str, str]:
         """The variables that lead AWS's clients and ``docker push`` here."""
-        environment = registry.aws_environment(cast(registry.Server, self))
-        return environment | {"ECR_REGISTRY": self.images.address}
-
-    def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=f"http://{self.address}",
-            region_name="eu-west-1",
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",  # noqa: S106
-        )
+        return super().environment() | {"ECR_REGISTRY": self.images.address}
 
     def name(self, index: int) -> str:
         """The name of the job that was created first, second, … since ``requests`` was empty."""
@@ -118,7 +101,7 @@ class Emulator:
         target = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
         if not target[2]:
             self.requests["S3"].append({"method": environ["REQUEST_METHOD"]})
-            return cast(Iterable[bytes], self._moto(environ, start_response))
+            return cast(Iterable[bytes], self.moto(environ, start_response))
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         request = json.loads(body or b"{}")
@@ -159,7 +142,7 @@ class Emulator:
 
     def _ask_moto(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
         started: list[Any] = []
-        answer = b"".join(self._moto(environ, lambda *args: started.extend(args[:2])))
+        answer = b"".join(self.moto(environ, lambda *args: started.extend(args[:2])))
         return started[0], started[1], answer
 
     def _mirror(self, repository: str) -> None:
@@ -338,28 +321,15 @@ class _Cluster:
         return f"{self.job.name}-{host}"
 
 
-class _Silent(WSGIRequestHandler):
-    def log_request(self, *_: object) -> None:
-        pass
-
-
 @contextmanager
 def emulator(images: registry.Server, folder: Path) -> Iterator[Emulator]:
     """The service on loopback, empty, with the images of a registry."""
     service = Emulator(images, folder)
-    server = make_server("127.0.0.1", 0, service, threaded=True, request_handler=_Silent)
-    service.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        reset = urllib.request.Request(f"http://{service.address}/moto-api/reset", method="POST")
-        urllib.request.urlopen(reset).close()  # noqa: S310
-        yield service
-    finally:
-        service.close()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with account.serve(service):
+        try:
+            yield service
+        finally:
+            service.close()
 
 
 def _answer(start: StartResponse, body: dict[str, Any], status: str = "200 OK") -> list[bytes]:

@@ -205,7 +205,7 @@ if [ "$1" = create ]; then shift; set -- create {limit} "$@"; fi
 exec {shutil.which("docker")} "$@"
 """)
     docker.chmod(0o755)
-    words = ("probe", *PENGUINS, "--where", "docker", "--instance_count", "2", "--do", "grow")
+    words = ("probe", *RAW, "--where", "docker", "--instance_count", "2", "--do", "grow")
     done = launch(*words, env=no_aws | {"PATH": f"{tmp_path}:{no_aws['PATH']}"})
     assert done.returncode == 137
     assert "Failed: " in done.stdout
