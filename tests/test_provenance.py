@@ -21,9 +21,9 @@ LABEL = "org.opencontainers.image.revision"
 
 
 def contents(image: str, folder: Path) -> dict[str, tuple[object, ...]]:
-    """What an image holds: kind, mode, owner, target, contents; of the environment the times too.
+    """What an image holds: kind, mode, owner, target, contents, and the times of our files.
 
-    The source files have the times of their checkout, and the engine makes files of its own.
+    Older engines give folders that they copy the time of the build.
     """
     archive = folder / "image.tar"
     container = run(folder, "docker", "create", image, "true").strip()
@@ -34,7 +34,8 @@ def contents(image: str, folder: Path) -> dict[str, tuple[object, ...]]:
         for member in members:
             file = members.extractfile(member) if member.isfile() else None
             digest = hashlib.sha256(file.read()).hexdigest() if file else ""
-            time = member.mtime if member.name.startswith("opt/venv") else None
+            ours = member.name.startswith("opt/venv") or (member.name.startswith("app") and file)
+            time = member.mtime if ours else None
             owner = member.uid, member.gid
             found[member.name] = (member.type, member.mode, *owner, member.linkname, digest, time)
     archive.unlink()

@@ -13,13 +13,15 @@ command -v docker >/dev/null || { echo "Docker is needed here: https://docs.dock
 PACKAGE_INDEX=${PIP_INDEX_URL:-$(sed -n 's/^index-url *= *//p' /etc/pip.conf ~/.config/pip/pip.conf 2>/dev/null | tail -n 1 || true)}
 export PACKAGE_INDEX
 
-# The image comes from what git knows of this tree: no file that it ignores can get into it.
+# The image comes from what git knows of this tree: no file that it ignores can get into it, and no
+# time of a checkout.
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 cp "$(git rev-parse --git-path index)" "$context/.index"
 export GIT_INDEX_FILE=$context/.index
 git add --all .
 git archive "$(git write-tree)" | tar -x -C "$context"
+TZ=UTC find "$context" -exec touch -h -t 197001010000 {} +
 unset GIT_INDEX_FILE
 
 # SageMaker wants amd64, and neither attestations nor OCI media types.

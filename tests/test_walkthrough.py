@@ -1,0 +1,144 @@
+"""The documents' own commands, in their order, from an empty account to a newer template."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import account
+import emulator
+import pytest
+import registry
+from conftest import SLUG, TEMPLATE, copy_template, run
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+ROOT = TEMPLATE.parent
+GET_STARTED = ROOT / "docs" / "get_started.md"
+LAUNCH = ROOT / "docs" / "launch.md"
+README = ROOT / "README.md"
+BASE = "\nWORKDIR /app\n"
+
+
+def blocks(document: Path) -> list[str]:
+    """What a document tells its readers to type."""
+    text = document.read_text(encoding="utf-8")
+    return re.findall(r"^```\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template in a version and in the next, which has another Dockerfile."""
+    folder = copy_template(tmp_path_factory.mktemp("template"))
+    run(folder, "git", "tag", "VERSION")
+    dockerfile = folder / TEMPLATE.name / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace(BASE, f"\nENV NEWER=1{BASE}"))
+    run(folder, "git", "commit", "--quiet", "--all", "--message", "Next")
+    run(folder, "git", "tag", "NEXT_VERSION")
+    run(folder, "git", "checkout", "--quiet", "VERSION")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[emulator.Emulator]:
+    """An account with nothing in it."""
+    registry.need_engine()
+    folder = tmp_path_factory.mktemp("service")
+    with (
+        registry.docker_registry(folder) as images,
+        emulator.emulator(images, folder) as service,
+    ):
+        yield service
+
+
+@pytest.fixture(scope="module")
+def machine(service: emulator.Emulator, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of somebody who has Python, git, make, Docker, the AWS CLI and an account."""
+    home = tmp_path_factory.mktemp("home")
+    subprocess.run([sys.executable, "-m", "venv", home / "venv"], check=True)
+    (home / "venv" / "bin" / "aws").symlink_to(Path(sys.executable).with_name("aws"))
+    dropped = ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "GITHUB_REPOSITORY")
+    environment = {k: v for k, v in service.environment().items() if k not in dropped}
+    path = f"{home}/venv/bin{os.pathsep}{os.environ['PATH']}"
+    return environment | {"PATH": path, "DOCKER_CONFIG": str(home / "docker")}
+
+
+class Reader:
+    """Somebody who types what a document says, and presses return where something is asked."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], template: Path) -> None:
+        self.folder = folder
+        self._environment = environment
+        self._template = template
+
+    def type(self, block: str) -> str:
+        text = block.replace("path/or/address/of/this/repository", str(self._template))
+        where = self.folder / ".where"
+        done = subprocess.run(
+            ["bash", "-ec", f"{text}\npwd >'{where}'"],
+            cwd=self.folder,
+            env=self._environment,
+            input="\n" * 9,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{text}\n{done.stdout}"
+        self.folder = Path(where.read_text().strip())
+        where.unlink()
+        return done.stdout
+
+
+def objects(service: emulator.Emulator, bucket: str) -> dict[str, bytes]:
+    s3 = service.client("s3")
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+
+
+def test_from_an_empty_account_to_a_newer_template(
+    service: emulator.Emulator, machine: dict[str, str], template: Path, tmp_path: Path
+) -> None:
+    reader = Reader(tmp_path, machine, template)
+    said = [reader.type(block) for block in blocks(GET_STARTED)]
+    project = reader.folder
+    with registry.images_of(project):
+        assert project == tmp_path / SLUG
+        bucket = f"{SLUG}-{registry.ACCOUNT}-{account.REGION}"
+        found = objects(service, bucket)
+        commit = run(project, "git", "rev-parse", "HEAD").strip()
+        records = [json.loads(body) for key, body in found.items() if key.endswith("/job.json")]
+        assert [record["job"] for record in records].count("preprocess") == 2
+        assert {record["commit"] for record in records} == {commit}
+        here = json.loads((project / "out" / "model" / "metrics.json").read_text())
+        (metrics,) = [body for key, body in found.items() if key.endswith("metrics.json")]
+        assert json.loads(metrics) == here
+        assert "broken" not in said[3]
+
+        update(reader, service)
+        for block in blocks(LAUNCH):
+            reader.type(block)
+
+
+def update(reader: Reader, service: emulator.Emulator) -> None:
+    """Follow the README to the next version, and launch what it makes of the repository."""
+    project = reader.folder
+    (block,) = [block for block in blocks(README) if "cruft update" in block]
+    before = (project / "aws.env").read_text()
+    reader.type(block[block.index("cruft update") :])
+    assert "NEWER" in (project / "Dockerfile").read_text()
+    assert (project / "aws.env").read_text() == before
+    reader.type('git commit --all --message "Take the next version of the template"')
+    service.requests.clear()
+    (block,) = [block for block in blocks(GET_STARTED) if "make push" in block]
+    reader.type(block)
+    (request,) = service.requests["CreateProcessingJob"]
+    image: dict[str, Any] = request["AppSpecification"]
+    commit = run(project, "git", "rev-parse", "HEAD").strip()
+    wanted = {"repositoryName": SLUG, "imageIds": [{"imageTag": commit}]}
+    (pushed,) = service.client("ecr").describe_images(**wanted)["imageDetails"]
+    assert image["ImageUri"].endswith(f"@{pushed['imageDigest']}")
