@@ -18,7 +18,7 @@ _DRIVER = """
 import json, os, runpy, signal, sys
 import polars, sklearn.ensemble, sklearn.metrics, sklearn.model_selection
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell did not wait
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that does not wait has it ignored
 for line in sys.stdin:
     order = json.loads(line)
     if "wait" in order:

@@ -86,19 +86,19 @@ def built(project: Path, environment: Mapping[str, str]) -> str:
     return run(project, "scripts/build.sh", "--build-arg", option, **environment)
 
 
-def holds_none(text: bytes, seeds: Iterable[str]) -> bool:
-    return not [seed for seed in seeds if seed.encode() in text]
+def found(seeds: Iterable[str], text: bytes) -> list[str]:
+    return [seed for seed in seeds if seed.encode() in text]
 
 
 def test_the_image_and_its_build_hold_none(project: Path, built: str, tmp_path: Path) -> None:
-    assert holds_none(built.encode(), SEEDS.values())
+    assert found(SEEDS.values(), built.encode()) == []
     archive = tmp_path / "image.tar"
     run(project, "docker", "save", "--output", str(archive), image(project))
     # The tar of an image holds its layers and its settings as they are.
     saved = archive.read_bytes()
     assert b"SageMaker Processing tells a container" in saved
     assert image(project).encode() in saved
-    assert holds_none(saved, SEEDS.values())
+    assert found(SEEDS.values(), saved) == []
 
 
 @pytest.mark.parametrize("where", ["here", "docker"])
@@ -112,14 +112,14 @@ def test_jobs_show_none(
     assert done.returncode == 0, done.stdout
     assert "arguments" in done.stdout
     record = (project / "out" / where / "job.json").read_bytes()
-    assert holds_none(done.stdout.encode() + record, seeds)
+    assert found(seeds, done.stdout.encode() + record) == []
 
     failing = ("--do", "fail", "--api_key", GIVEN)
     done = launch(project, environment, "probe", *penguins, *failing)
     assert done.returncode == 1
     assert '"api_key": "***"' in done.stdout
     assert "the last host failed" in done.stdout
-    assert holds_none(done.stdout.encode(), seeds)
+    assert found(seeds, done.stdout.encode()) == []
 
 
 def test_the_request_holds_what_it_was_given_only(
@@ -128,7 +128,7 @@ def test_the_request_holds_what_it_was_given_only(
     words = ("preprocess", "--input_path", "data/penguins", "--env", f"API_TOKEN={GIVEN}", "--plan")
     done = launch(project, environment, *words)
     assert json.loads(done.stdout)["Environment"] == {"API_TOKEN": GIVEN}
-    assert holds_none(done.stdout.encode(), SEEDS.values())
+    assert found(SEEDS.values(), done.stdout.encode()) == []
 
 
 def launch(
