@@ -6,10 +6,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from conftest import run
-from jobs import Jobs
+
+if TYPE_CHECKING:  # pytest loads it
+    from jobs import Jobs
 
 pytest_plugins = ["jobs"]
 pytestmark = pytest.mark.slow
@@ -223,7 +226,7 @@ class Good:
 
 
 @pytest.fixture(scope="module")
-def good(jobs: Jobs, installed_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Good:
+def good(jobs: "Jobs", installed_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Good:
     folder, parts = jobs.raw.parent, tmp_path_factory.mktemp("parts")
     good = Good(folder, parts)
     for job, output in (("preprocess", "dataset"), ("tune", "trials")):
@@ -235,7 +238,7 @@ def good(jobs: Jobs, installed_project: Path, tmp_path_factory: pytest.TempPathF
 
 
 def fails(
-    jobs: Jobs, fault: Fault, job: str, folder: Path, output: Path, **options: object
+    jobs: "Jobs", fault: Fault, job: str, folder: Path, output: Path, **options: object
 ) -> None:
     """Run a job that must fail, and look at all that it leaves."""
     base = folder / "ml"
@@ -259,7 +262,7 @@ def fails(
 
 @pytest.mark.parametrize(("input_", "fault"), MATRIX)
 def test_data_that_cannot_be_used(
-    jobs: Jobs, good: Good, tmp_path: Path, input_: Input, fault: Fault
+    jobs: "Jobs", good: Good, tmp_path: Path, input_: Input, fault: Fault
 ) -> None:
     folder = tmp_path / input_.folder
     shutil.copytree(good.folder / input_.folder, folder)
@@ -280,7 +283,7 @@ def test_data_that_cannot_be_used(
 @pytest.mark.parametrize("job", ["preprocess", "tune", "train"])
 @pytest.mark.parametrize("fault", OUTPUTS.values(), ids=OUTPUTS)
 def test_an_output_that_cannot_be_written(
-    jobs: Jobs, good: Good, tmp_path: Path, job: str, fault: Fault
+    jobs: "Jobs", good: Good, tmp_path: Path, job: str, fault: Fault
 ) -> None:
     output = (jobs.full if fault.names == "full" else tmp_path) / "output"
     fault.spoil(good.parts, output)

@@ -13,9 +13,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from jobs import Jobs
+
+if TYPE_CHECKING:  # pytest loads it
+    from jobs import Jobs
 
 pytest_plugins = ["jobs"]
 pytestmark = pytest.mark.slow
@@ -59,7 +62,7 @@ def counts() -> Iterator[Counter[tuple[str, str, str]]]:
 
 @pytest.fixture(scope="module", params=["preprocess", "tune", "train"])
 def job(
-    request: pytest.FixtureRequest, jobs: Jobs, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, jobs: "Jobs", tmp_path_factory: pytest.TempPathFactory
 ) -> Job:
     folder = tmp_path_factory.mktemp("outputs")
     base, name = folder / "ml", request.param
@@ -81,7 +84,7 @@ def job(
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_job_that_is_stopped_at_any_moment(
-    jobs: Jobs,
+    jobs: "Jobs",
     job: Job,
     number: signal.Signals,
     tmp_path: Path,
@@ -130,7 +133,7 @@ def await_publication(process: int, output: Path) -> None:
         pass
 
 
-def left(jobs: Jobs, job: Job, output: Path, base: Path) -> str:
+def left(jobs: "Jobs", job: Job, output: Path, base: Path) -> str:
     """What the next job takes for a result in an output, which then has to be one."""
     options = {"input_path": output, "output_path": base / "out", "folds": 9999}
     refused = jobs.wait(jobs.start("tune", base / "reader", **options), output)[0] == 2
