@@ -1,6 +1,6 @@
 PROJECT := {{cookiecutter.project_slug}}
 TOOLS := $(PROJECT)/tools.txt
-GROUPS := dev
+DEFAULT_GROUPS := dev
 CHECK := .ci/run
 include $(PROJECT)/environment.mk
 

@@ -112,6 +112,8 @@ class Emulator(account.Endpoint):
         if target[2] == "StopProcessingJob":
             self._jobs[request["ProcessingJobName"]].stopped.set()
             return _answer(start_response, {})
+        if target[2] == "ListServiceQuotas":  # moto has none of SageMaker's
+            return _answer(start_response, {"Quotas": []})
         if target[2] == "ListPipelineExecutionSteps":  # moto has none
             execution = self.executions[request["PipelineExecutionArn"]]
             return _answer(start_response, {"PipelineExecutionSteps": execution.steps})

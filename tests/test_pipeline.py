@@ -9,14 +9,14 @@ from typing import Any
 
 import emulator
 import pytest
-from conftest import run
+from conftest import DATA, SLUG, run
 
 pytest_plugins = ["launching"]
 pytestmark = pytest.mark.slow
 
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 
-PENGUINS = ("pipeline", "--input_path.preprocess", "data/penguins")
+RAW = ("pipeline", "--input_path.preprocess", DATA)
 
 
 @pytest.fixture(scope="session")
@@ -30,18 +30,18 @@ def metrics(installed_project: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 REFUSALS: Mapping[str, tuple[Sequence[str], str]] = {
     "missing option": (["pipeline"], "preprocess: the following arguments are required"),
-    "unknown step": ([*PENGUINS, "--seed.walrus", "1"], "'walrus' is no step: choose from"),
-    "unknown option": ([*PENGUINS, "--sed", "1"], "preprocess: unrecognized arguments: --sed"),
-    "one job's option for all": ([*PENGUINS, "--folds", "3"], "unrecognized arguments: --folds"),
-    "wrong value": ([*PENGUINS, "--folds.tune", "1"], "tune: argument --folds: 1 is less than 2"),
+    "unknown step": ([*RAW, "--seed.walrus", "1"], "'walrus' is no step: choose from"),
+    "unknown option": ([*RAW, "--sed", "1"], "preprocess: unrecognized arguments: --sed"),
+    "one job's option for all": ([*RAW, "--folds", "3"], "unrecognized arguments: --folds"),
+    "wrong value": ([*RAW, "--folds.tune", "1"], "tune: argument --folds: 1 is less than 2"),
     "fed input": (
-        [*PENGUINS, "--input_path.tune", "data"],
+        [*RAW, "--input_path.tune", "data"],
         "tune: argument --input_path: it is what preprocess writes",
     ),
     "no such input": (["pipeline", "--input_path.preprocess", "nothing"], "there is no file in"),
-    "not a share": ([*PENGUINS, "--min_accuracy", "90"], "90 is not from 0 to 1"),
-    "limit": ([*PENGUINS, "--instance_count.train", "101"], "train: ProcessingResources"),
-    "no SDK": ([*PENGUINS, "--plan"], "SDK for pipelines is needed"),
+    "not a share": ([*RAW, "--min_accuracy", "90"], "90 is not from 0 to 1"),
+    "limit": ([*RAW, "--instance_count.train", "101"], "train: ProcessingResources"),
+    "no SDK": ([*RAW, "--plan"], "SDK for pipelines is needed"),
 }
 
 
@@ -63,7 +63,7 @@ def test_a_pipeline_comes_to_what_its_jobs_come_to(
     if where == "docker":
         request.getfixturevalue("image")
     hosts = ("--instance_count.preprocess", "2", "--shard.preprocess", "input_path")
-    done = launch(*PENGUINS, *hosts, "--where", where, "--run_name", "r")
+    done = launch(*RAW, *hosts, "--where", where, "--run_name", "r")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"--output_path.train {project}/out/r/train/model" in done.stdout
     assert json.loads((project / "out/r/train/model/metrics.json").read_text()) == metrics
@@ -74,17 +74,17 @@ def test_a_pipeline_comes_to_what_its_jobs_come_to(
 
 
 def test_a_pipeline_stops_at_the_first_step_that_fails(launch: Launch, project: Path) -> None:
-    done = launch(*PENGUINS, "--folds.tune", "500", "--run_name", "r")
+    done = launch(*RAW, "--folds.tune", "500", "--run_name", "r")
     assert done.returncode == 1
-    assert "Failed: penguin-species-tune-" in done.stdout
+    assert f"Failed: {SLUG}-tune-" in done.stdout
     assert [path.name for path in (project / "out" / "r").iterdir()] == ["preprocess"]
 
 
 def test_a_pipeline_fails_where_the_metric_is_too_low(launch: Launch, metrics: Any) -> None:
-    done = launch(*PENGUINS, "--trials.tune", "1", "--min_accuracy", "1")
+    done = launch(*RAW, "--trials.tune", "1", "--min_accuracy", "1")
     assert metrics["accuracy"] < 1
     assert done.returncode == 1
-    assert "Failed: penguin-species-" in done.stdout
+    assert f"Failed: {SLUG}-" in done.stdout
     assert "is below 1.0" in done.stdout
 
 
@@ -93,7 +93,7 @@ def test_a_definition_is_made_without_aws(
 ) -> None:
     env = no_aws | {"AWS_REGION": "eu-west-1", "S3_BUCKET": "penguins"}
     words = ("--seed", "3", "--trials.tune", "5", "--instance_type.train", "ml.m5.large", "--plan")
-    done = launch(*PENGUINS, *words, env=env, python=sdk)
+    done = launch(*RAW, *words, env=env, python=sdk)
     assert done.returncode == 0, done.stderr
     definition = json.loads(done.stdout)
     parameters = {item["Name"]: item for item in definition["Parameters"]}
@@ -127,12 +127,12 @@ def test_sagemaker_runs_the_steps_and_the_cache_spares_them(
     metrics: Any,
     project: Path,
 ) -> None:
-    words = (*PENGUINS, "--where", "sagemaker", "--run_name", "r")
+    words = (*RAW, "--where", "sagemaker", "--run_name", "r")
     done = launch(*words, "--instance_count.preprocess", "2", env=aws, python=sdk)
     assert done.returncode == 0, done.stdout + done.stderr
     (arn,) = service.executions
     assert f"Completed: {arn}" in done.stdout
-    prefix = f"penguin-species/{arn.rpartition('/')[2]}"
+    prefix = f"{SLUG}/{arn.rpartition('/')[2]}"
     assert json.loads(service.read(f"{prefix}/train/model/metrics.json")) == metrics
     assert f"--output_path.train s3://penguins/{prefix}/train/model" in done.stdout
 
@@ -148,7 +148,7 @@ def test_sagemaker_runs_the_steps_and_the_cache_spares_them(
     subprocess.run([python, "-c", check], input=text, text=True, cwd=project, check=True)
 
     service.requests.clear()
-    raw = "s3://penguins/penguin-species/r/input/raw/"
+    raw = f"s3://penguins/{SLUG}/r/input/raw/"
     again = ("pipeline", "--input_path.preprocess", raw, "--where", "sagemaker")
     done = launch(*again, "--min_accuracy", "1", env=aws, python=sdk)
     assert done.returncode == 1
@@ -162,14 +162,14 @@ def test_sagemaker_runs_the_steps_and_the_cache_spares_them(
 def test_a_step_that_fails_on_sagemaker_is_explained(
     launch: Launch, sdk: Path, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
-    words = (*PENGUINS, "--where", "sagemaker", "--folds.tune", "500")
+    words = (*RAW, "--where", "sagemaker", "--folds.tune", "500")
     done = launch(*words, env=aws, python=sdk)
     assert done.returncode == 1
     name = next(reversed(service.executions)).rpartition("/")[2]
     for line in (
         "tune: Failed",
         "ExitMessage: ",
-        f"--input_path s3://penguins/penguin-species/{name}/preprocess/dataset",
+        f"--input_path s3://penguins/{SLUG}/{name}/preprocess/dataset",
         "--where docker --folds 500",
         "Failed: arn:aws:sagemaker:",
     ):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -83,6 +84,14 @@ def test_a_missing_python_is_named(bake: Bake, python: str) -> None:
     message = done.stderr.splitlines()[0]
     assert python in message
     assert "3.11" in message
+
+
+def test_a_group_that_was_asked_for_stays(installed_project: Path, tmp_path: Path) -> None:
+    project = Path(shutil.copytree(installed_project, tmp_path / "copy", symlinks=True))
+    words = ".venv/bin/python", "-c", "from importlib.util import find_spec as f; print(f('boto3'))"
+    for groups, there in (("dev", False), ("", False), ("dev launch", True), ("", True)):
+        run(project, "make", "install", *([f"GROUPS={groups}"] if groups else []))
+        assert (run(project, *words) != "None\n") is there
 
 
 def test_a_stale_lock_stops_the_install(bake: Bake, installed_project: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import emulator
 import pytest
-from conftest import run
+from conftest import DATA, SLUG, run
 from registry import images_of
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -81,16 +81,16 @@ def rebuilt(project: Path, image: str, tmp_path: Path) -> Iterator[str]:
 def test_an_output_leads_to_its_source(
     launch: Launch, project: Path, service: emulator.Emulator, aws: dict[str, str], tmp_path: Path
 ) -> None:
-    words = ("preprocess", "--input_path", "data/penguins", "--where", "sagemaker")
+    words = ("preprocess", "--input_path", DATA, "--where", "sagemaker")
     assert launch(*words, "--run_name", "r", env=aws).returncode == 0
-    prefix = "penguin-species/r/preprocess/dataset"
+    prefix = f"{SLUG}/r/preprocess/dataset"
 
     record = json.loads(service.read(f"{prefix}/job.json"))
     address = service.requests["CreateProcessingJob"][0]["AppSpecification"]["ImageUri"]
-    wanted = {"repositoryName": "penguin-species", "imageIds": [{"imageTag": record["commit"]}]}
+    wanted = {"repositoryName": SLUG, "imageIds": [{"imageTag": record["commit"]}]}
     (image,) = service.client("ecr").describe_images(**wanted)["imageDetails"]
     assert address.endswith(f"@{image['imageDigest']}")
-    pulled = f"{service.images.address}/penguin-species@{image['imageDigest']}"
+    pulled = f"{service.images.address}/{SLUG}@{image['imageDigest']}"
     assert labels(pulled)[LABEL] == record["commit"]
     assert source(pulled, tmp_path) == tracked(project, record["commit"])
 

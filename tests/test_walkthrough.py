@@ -1,4 +1,4 @@
-"""The documents' own commands, in their order, from an empty account to a newer template."""
+"""Every command of the documents, typed: from an empty account to a newer template."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import account
 import emulator
@@ -22,6 +21,8 @@ GET_STARTED = ROOT / "docs" / "get_started.md"
 LAUNCH = ROOT / "docs" / "launch.md"
 README = ROOT / "README.md"
 BASE = "\nWORKDIR /app\n"
+TYPED: set[str] = set()
+"""The blocks that were."""
 
 
 def blocks(document: Path) -> list[str]:
@@ -76,6 +77,7 @@ class Reader:
         self._template = template
 
     def type(self, block: str) -> str:
+        TYPED.add(block)
         text = block.replace("path/or/address/of/this/repository", str(self._template))
         where = self.folder / ".where"
         done = subprocess.run(
@@ -104,41 +106,61 @@ def test_from_an_empty_account_to_a_newer_template(
     service: emulator.Emulator, machine: dict[str, str], template: Path, tmp_path: Path
 ) -> None:
     reader = Reader(tmp_path, machine, template)
-    said = [reader.type(block) for block in blocks(GET_STARTED)]
+    said = {block: reader.type(block) for block in blocks(GET_STARTED)}
     project = reader.folder
     with registry.images_of(project):
         assert project == tmp_path / SLUG
-        bucket = f"{SLUG}-{registry.ACCOUNT}-{account.REGION}"
-        found = objects(service, bucket)
+        assert not [block for block in said if "make doctor" in block and "broken" in said[block]]
+        found = objects(service, f"{SLUG}-{registry.ACCOUNT}-{account.REGION}")
         commit = run(project, "git", "rev-parse", "HEAD").strip()
         records = [json.loads(body) for key, body in found.items() if key.endswith("/job.json")]
-        assert [record["job"] for record in records].count("preprocess") == 2
+        assert len(records) == 4  # one job alone, and the pipeline's
         assert {record["commit"] for record in records} == {commit}
-        here = json.loads((project / "out" / "model" / "metrics.json").read_text())
         (metrics,) = [body for key, body in found.items() if key.endswith("metrics.json")]
+        here = json.loads((project / "out" / "model" / "metrics.json").read_text())
         assert json.loads(metrics) == here
-        assert "broken" not in said[3]
 
-        update(reader, service)
-        for block in blocks(LAUNCH):
-            reader.type(block)
+        update(reader)
+        service.requests.clear()
+        (again,) = [block for block in blocks(GET_STARTED) if "make push" in block]
+        reader.type(again)
+        (request,) = service.requests["CreateProcessingJob"]
+        commit = run(project, "git", "rev-parse", "HEAD").strip()
+        wanted = {"repositoryName": SLUG, "imageIds": [{"imageTag": commit}]}
+        (pushed,) = service.client("ecr").describe_images(**wanted)["imageDetails"]
+        assert request["AppSpecification"]["ImageUri"].endswith(f"@{pushed['imageDigest']}")
+
+        for block in [*blocks(LAUNCH), *blocks(project / "README.md")]:
+            if block not in TYPED:
+                reader.type(block)
+        code = re.findall(r"^```python\n(.*?)^```$", LAUNCH.read_text(), re.DOTALL | re.MULTILINE)
+        for program in code:
+            run(project, ".venv/bin/python", "-c", program)
 
 
-def update(reader: Reader, service: emulator.Emulator) -> None:
-    """Follow the README to the next version, and launch what it makes of the repository."""
+def update(reader: Reader) -> None:
+    """Follow the README to the next version."""
     project = reader.folder
-    (block,) = [block for block in blocks(README) if "cruft update" in block]
     before = (project / "aws.env").read_text()
-    reader.type(block[block.index("cruft update") :])
+    (block,) = [block for block in blocks(README) if "cruft update" in block]
+    reader.type(block)
     assert "NEWER" in (project / "Dockerfile").read_text()
     assert (project / "aws.env").read_text() == before
-    reader.type('git commit --all --message "Take the next version of the template"')
-    service.requests.clear()
-    (block,) = [block for block in blocks(GET_STARTED) if "make push" in block]
-    reader.type(block)
-    (request,) = service.requests["CreateProcessingJob"]
-    image: dict[str, Any] = request["AppSpecification"]
-    commit = run(project, "git", "rev-parse", "HEAD").strip()
-    wanted = {"repositoryName": SLUG, "imageIds": [{"imageTag": commit}]}
-    (pushed,) = service.client("ecr").describe_images(**wanted)["imageDetails"]
-    assert image["ImageUri"].endswith(f"@{pushed['imageDigest']}")
+    run(project, "git", "commit", "--quiet", "--all", "--message", "Take the next version")
+
+
+def test_the_first_commands_of_the_readme(
+    machine: dict[str, str], template: Path, tmp_path: Path
+) -> None:
+    for block in blocks(README):
+        if "cookiecutter" in block:
+            Reader(tmp_path, machine, template).type(block)
+            assert (tmp_path / SLUG / "README.md").exists()
+        if "make demo" in block:
+            assert "accuracy" in Reader(template, machine, template).type(block)
+
+
+def test_no_command_was_left_out() -> None:
+    documents = [README, TEMPLATE / "README.md", *(ROOT / "docs").glob("*.md")]
+    written = {block for document in documents for block in blocks(document)}
+    assert {block for block in written if "── " not in block} <= TYPED

@@ -4,8 +4,11 @@
 PYTHON ?= python3
 TOOLS ?= tools.txt
 
-# Named for its place: a repository that was moved elsewhere makes its environment anew.
-HERE := $(shell pwd | cksum | cut -d ' ' -f 1)
+# A group of dependencies that was once asked for (make install GROUPS="dev launch pipeline") stays.
+GROUPS := $(or $(shell cat .venv/groups 2>/dev/null),$(DEFAULT_GROUPS))
+
+# Named for place and groups: a repository that was moved elsewhere makes its environment anew.
+HERE := $(shell { pwd; echo $(GROUPS); } | cksum | cut -d ' ' -f 1)
 RUNNABLE := .venv/runnable-$(HERE)
 INSTALLED := .venv/installed-$(HERE)
 
@@ -35,7 +38,7 @@ $(RUNNABLE): .tools/installed pyproject.toml poetry.lock
 
 $(INSTALLED): .tools/installed pyproject.toml poetry.lock
 	$(call sync,$(GROUPS:%=--with %))
-	@touch $(RUNNABLE) $@
+	@rm -f .venv/installed-* && echo $(GROUPS) >.venv/groups && touch $(RUNNABLE) $@
 
 .tools/installed: $(TOOLS)
 	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer with its venv module is needed, and $(PYTHON) is not: install it (Debian: apt install python3-venv), or name another: make PYTHON=python3.13" >&2; exit 1; }
