@@ -40,7 +40,7 @@ fuzz: install ## bake 2,000 times with answers of every kind, and count what cam
 	FUZZ_BAKES=2000 .venv/bin/python -m pytest -s tests/test_answers.py
 
 .PHONY: moments
-moments: install ## stop and kill each job at 300 moments, and count what it left
+moments: install ## stop and kill each job at 300 moments, and count what was left
 	MOMENTS=100 .venv/bin/python -m pytest -s tests/test_moments.py
 
 .PHONY: lock
