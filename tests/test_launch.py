@@ -73,13 +73,10 @@ REFUSALS: Mapping[str, tuple[Sequence[str], str]] = {
 
 
 @pytest.mark.parametrize(("words", "message"), REFUSALS.values(), ids=REFUSALS)
-def test_a_wrong_launch_is_refused_at_once(
+def test_a_wrong_launch_is_refused(
     launch: Launch, words: Sequence[str], message: str
 ) -> None:
-    launch(*words)  # from now on the disk is warm
-    started = time.monotonic()
     done = launch(*words)
-    assert time.monotonic() - started < 2
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
