@@ -145,5 +145,5 @@ def test_commands_of_the_push_leave_an_image_in_ecr(checkout: Path, aws: dict[st
     with registry.images_of(checkout):
         said = [run(checkout, "bash", "-e", "-c", line, **env) for line in commands("push")]
     address = f"{aws['ECR_REGISTRY']}/{checkout.name}@sha256:"
-    assert said[-1].splitlines()[-1].startswith(address)
+    assert [line for line in said[-1].splitlines() if line.startswith(address)]
     assert outputs.read_text() == "AWS_REGION=eu-west-3\n"
