@@ -13,8 +13,6 @@ class Service(Protocol):
 
     def client(self, service: str) -> Any: ...
 
-    def read(self, key: str) -> bytes: ...
-
     def wait(self, name: str) -> dict[str, Any]: ...
 
 
@@ -133,8 +131,11 @@ class Execution:
         (defined,) = [item for item in self.definition["Steps"] if item["Name"] == step]
         files = {item["PropertyFileName"]: item for item in defined["PropertyFiles"]}
         output = f"Steps.{step}.ProcessingOutputConfig.Outputs['{files[name]['OutputName']}']"
-        _, _, prefix = self._get(f"{output}.S3Output.S3Uri").removeprefix("s3://").partition("/")
-        return json.loads(self.service.read(f"{prefix}/{files[name]['FilePath']}"))[Path]
+        address = self._get(f"{output}.S3Output.S3Uri").removeprefix("s3://")
+        bucket, _, prefix = address.partition("/")
+        key = f"{prefix}/{files[name]['FilePath']}"
+        found = self.service.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+        return json.loads(found.read())[Path]
 
 
 def _references(step: dict[str, Any]) -> set[str]:

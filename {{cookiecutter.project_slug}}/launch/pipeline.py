@@ -8,10 +8,8 @@ the steps run one after the other, as they would by hand.
 import argparse
 import importlib
 import json
-import logging
 import os
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -178,9 +176,6 @@ def _share(text: str) -> float:
 
 def _sdk(module: str) -> ModuleType:
     """A module that needs the SDK of pipelines, which wants a region when it is imported."""
-    warnings.filterwarnings("ignore", module="sagemaker", category=UserWarning)
-    for talker in ("botocore", "sagemaker"):
-        logging.getLogger(talker).setLevel(logging.ERROR)
     os.environ.setdefault("AWS_DEFAULT_REGION", aws.session().region_name)
     try:
         return importlib.import_module(f".{module}", __package__)

@@ -1,8 +1,10 @@
 """Hosts that are SageMaker's: a job is handed over, followed, and explained if it fails."""
 
+import logging
 import re
 import shlex
 import time
+import warnings
 from collections import deque
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -115,6 +117,9 @@ def session(kind: Any = None) -> Any:
     """The SDK's session, to which no configuration file adds what the plan does not show."""
     from sagemaker.core.helper.session_helper import Session
 
+    warnings.filterwarnings("ignore", module="sagemaker", category=UserWarning)
+    for talker in ("botocore", "sagemaker", "sagemaker.config"):
+        logging.getLogger(talker).setLevel(logging.ERROR)
     quiet = {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}
     return (kind or Session)(
         boto_session=aws.session(),
