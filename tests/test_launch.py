@@ -73,9 +73,7 @@ REFUSALS: Mapping[str, tuple[Sequence[str], str]] = {
 
 
 @pytest.mark.parametrize(("words", "message"), REFUSALS.values(), ids=REFUSALS)
-def test_a_wrong_launch_is_refused(
-    launch: Launch, words: Sequence[str], message: str
-) -> None:
+def test_a_wrong_launch_is_refused(launch: Launch, words: Sequence[str], message: str) -> None:
     done = launch(*words)
     assert done.returncode == 2
     assert message in done.stderr
