@@ -27,7 +27,8 @@ pytestmark = pytest.mark.slow
 
 OUTCOMES = ("accepted", "refused", "broken", "injected")
 RUFF = [sys.executable, "-m", "ruff"]
-PYTHON_LINTERS = [[*RUFF, "format", "--no-cache", "--check"], [*RUFF, "check", "--no-cache"]]
+QUIETLY = ["--no-cache", "--force-exclude"]
+PYTHON_LINTERS = [[*RUFF, "format", *QUIETLY, "--check"], [*RUFF, "check", *QUIETLY]]
 SHELL_LINTERS = [["shellcheck"]]
 PASSED: set[bytes] = set()
 

@@ -88,6 +88,7 @@ def test_style_does_not_depend_on_the_name(project: Path, name: str) -> None:
         ("json", "Python would import it"),
         ("polars", "Python would import it"),
         (PACKAGE, "Python would import it"),
+        ("pipeline", "launch runs all the jobs"),
         (JOB, f"entrypoints/{JOB}.py exists"),
         ("runtime", f"src/{PACKAGE}/runtime.py exists"),
         ("launch", "tests/test_launch.py exists"),

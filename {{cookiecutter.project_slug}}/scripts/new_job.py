@@ -24,6 +24,8 @@ def refusal(name: str, targets: Iterable[Path]) -> str | None:
         return "it must be lower-case words: make job NAME=evaluate_model"
     if keyword.iskeyword(name) or importlib.util.find_spec(name):
         return "Python would import it in the place of something else: choose another name"
+    if name == "pipeline":
+        return "launch runs all the jobs by this name: choose another name"
     if exist := [str(target.relative_to(ROOT)) for target in targets if target.exists()]:
         return f"{exist[0]} exists already: choose another name"
     return None
