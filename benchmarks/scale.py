@@ -1,6 +1,6 @@
 """The generated preprocess on 1, 10 and 100 times a table of 56 MB, alone and shared by hosts.
 
-``python benchmarks/scale.py`` prints the tables of ``docs/scale.md``. It takes about 20 minutes and
+``python benchmarks/scale.py`` prints the tables of ``docs/scale.md``. It takes 15 to 30 minutes and
 9 GB of the temporary folder (``TMPDIR``), which it gives back even when it is stopped. The data are
 the penguins, repeated with noise. Peak memory is the resident set as the kernel counts it.
 """
@@ -55,6 +55,7 @@ print(f"kept {kept.sum()} of {len(rows)} rows")
 
 class Cost(NamedTuple):
     seconds: float
+    cpu_seconds: float
     megabytes: float
     """At the peak, of the process that uses most."""
     rows: list[int]
@@ -146,7 +147,7 @@ def run(folder: Path, *command: str | Path) -> Cost:
         raise SystemExit(text)
     unit = 1e6 if sys.platform == "darwin" else 1e3
     rows = [int(count) for count in re.findall(r"kept \d+ of (\d+) rows", text)]
-    return Cost(seconds, usage.ru_maxrss / unit, rows)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit, rows)
 
 
 def preprocess(project: Path, tables: Path) -> Cost:
@@ -183,14 +184,16 @@ def print_pandas(project: Path, pandas: Path, tables: Path) -> None:
         plain.append(run(project, pandas, "-c", PANDAS, tables, output))
         shutil.rmtree(output)
     megabytes = sum(table.stat().st_size for table in tables.iterdir()) / 1e6
-    print("\n| 10x, one file | s | MB/s | peak MB |\n|---|---:|---:|---:|")
+    print("\n| 10x, one file | s | CPU s | MB/s | peak MB |\n|---|---:|---:|---:|---:|")
     for name, costs in (("preprocess", ours), ("pandas", plain)):
         seconds = statistics.median(cost.seconds for cost in costs)
+        cpu = statistics.median(cost.cpu_seconds for cost in costs)
         peak = statistics.median(cost.megabytes for cost in costs)
-        print(f"| {name} | {seconds:.1f} | {megabytes / seconds:.0f} | {peak:.0f} |")
+        print(f"| {name} | {seconds:.1f} | {cpu:.1f} | {megabytes / seconds:.0f} | {peak:.0f} |")
     pairs = zip(plain, ours, strict=True)
     ratio = statistics.median(other.seconds / own.seconds for other, own in pairs)
-    print(f"\nThroughput: {ratio:.1f} times that of pandas (goal: 5)", flush=True)
+    cores = os.cpu_count()
+    print(f"\nThroughput on {cores} cores: {ratio:.1f} times that of pandas (goal: 5)", flush=True)
 
 
 def print_hosts(project: Path, layouts: dict[str, Path]) -> None:

@@ -33,8 +33,7 @@ class PreprocessingHandler:
     def run(self, input_path: Path, output_path: Path) -> None:
         """Turn each CSV below ``input_path`` into ``train/`` and ``test/`` Parquet of its name.
 
-        Files are streamed one after the other: memory grows neither with their size nor with
-        their number.
+        Files are streamed one after the other, so that memory does not grow with the input.
 
         Raises:
             JobError: there is no file, a file is not a table of these columns and types, or no
