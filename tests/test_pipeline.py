@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +28,18 @@ def metrics(installed_project: Path, tmp_path_factory: pytest.TempPathFactory) -
     return json.loads((folder / "out" / "model" / "metrics.json").read_text())
 
 
-REFUSALS: Mapping[str, tuple[Sequence[str], str]] = {
-    "missing option": (["pipeline"], "preprocess: the following arguments are required"),
-    "unknown step": ([*RAW, "--seed.walrus", "1"], "'walrus' is no step: choose from"),
-    "unknown option": ([*RAW, "--sed", "1"], "preprocess: unrecognized arguments: --sed"),
-    "one job's option for all": ([*RAW, "--folds", "3"], "unrecognized arguments: --folds"),
-    "wrong value": ([*RAW, "--folds.tune", "1"], "tune: argument --folds: 1 is less than 2"),
-    "fed input": (
-        [*RAW, "--input_path.tune", "data"],
-        "tune: argument --input_path: it is what preprocess writes",
-    ),
-    "no such input": (["pipeline", "--input_path.preprocess", "nothing"], "there is no file in"),
-    "not a share": ([*RAW, "--min_accuracy", "90"], "90 is not from 0 to 1"),
-    "limit": ([*RAW, "--instance_count.train", "101"], "train: ProcessingResources"),
-    "no SDK": ([*RAW, "--plan"], "SDK for pipelines is needed"),
-}
-
-
-@pytest.mark.parametrize(("words", "message"), REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--instance_count.train", "101"], "train: ProcessingResources"),
+        (["--plan"], "SDK for pipelines is needed"),
+    ],
+    ids=["limit", "no SDK"],
+)
 def test_a_wrong_pipeline_is_refused_before_it_starts(
     launch: Launch, no_aws: dict[str, str], words: Sequence[str], message: str, project: Path
 ) -> None:
-    done = launch(*words, env=no_aws | {"AWS_REGION": "eu-west-1"})
+    done = launch(*RAW, *words, env=no_aws | {"AWS_REGION": "eu-west-1"})
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
