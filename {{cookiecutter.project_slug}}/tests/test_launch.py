@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch import ROOT, LaunchError, launch, plan
@@ -67,6 +67,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+@settings(max_examples=50)
 @given(st.fixed_dictionaries({}, optional=VALUES))
 def test_arguments_are_read_back_to_the_same_values(values: dict[str, Any]) -> None:
     written = arguments(build_parser(), values)
