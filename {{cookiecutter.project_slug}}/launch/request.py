@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJo
 import difflib
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from . import project, storage
@@ -57,14 +58,18 @@ def check(operation: str, request: Request) -> None:
     botocore checks types, minima and missing fields; the rest it leaves to the service, which
     says no to an empty argument as well.
     """
-    import botocore.session
-
     if "" in request.get("AppSpecification", {}).get("ContainerArguments", []):
         raise LaunchError("ContainerArguments: SageMaker takes no empty argument")
-    model = botocore.session.Session().get_service_model("sagemaker")
-    shape = model.operation_model(operation).input_shape
+    shape = _model().operation_model(operation).input_shape
     if broken := list(_broken(request, shape, "")):
         raise LaunchError("; ".join(broken))
+
+
+@cache
+def _model() -> Any:
+    import botocore.session
+
+    return botocore.session.Session().get_service_model("sagemaker")
 
 
 def _input(channel: Channel, call: Call) -> dict[str, str]:

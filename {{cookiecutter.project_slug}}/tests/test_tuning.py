@@ -3,7 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.base import clone
+from sklearn.tree import DecisionTreeClassifier
 
+from {{ cookiecutter.__package_name }} import model
 from {{ cookiecutter.__package_name }}.runtime import Host, JobError
 from {{ cookiecutter.__package_name }}.tuning import TuningHandler, best_parameters
 
@@ -20,21 +23,17 @@ def test_trials_are_numbered_and_scored(trials_path: Path) -> None:
 
 def tune(dataset_path: Path, output: Path, host: Host) -> dict[str, Any]:
     output.mkdir()
-    TuningHandler(trials=3, folds=2, seed=0, host=host).run(dataset_path, output)
+    TuningHandler(trials=6, folds=2, seed=0, host=host).run(dataset_path, output)
     return contents(output)
-
-
-@pytest.fixture(scope="module")
-def trials_of_one_host(
-    dataset_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
-    return tune(dataset_path, tmp_path_factory.mktemp("tuned") / "trials", Host())
 
 
 @pytest.mark.parametrize("count", range(2, 9))
 def test_hosts_share_the_trials(
-    dataset_path: Path, trials_of_one_host: dict[str, Any], tmp_path: Path, count: int
+    dataset_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
+    small = DecisionTreeClassifier(random_state=0)
+    monkeypatch.setattr(model, "build", lambda parameters, _: clone(small).set_params(**parameters))
+    trials_of_one_host = tune(dataset_path, tmp_path / "one", Host())
     shared: dict[str, Any] = {}
     for index in range(count):
         name = f"algo-{index + 1}"
