@@ -171,7 +171,8 @@ def service(
 @pytest.fixture
 def aws(service: emulator.Emulator, no_aws: dict[str, str]) -> Iterator[dict[str, str]]:
     """The environment that leads to the service, whose bucket is empty at first."""
-    service.requests.clear()
+    for memory in (service.requests, service.executions, service.cache):
+        memory.clear()
     yield (
         no_aws
         | service.environment()
