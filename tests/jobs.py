@@ -93,7 +93,6 @@ def jobs(installed_project: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     with subprocess.Popen(
         ["unshare", "--mount", *own, "sh", "-c", script, str(full), python, "-u", "-c", _DRIVER],
         cwd=installed_project,
-        env=os.environ | {"PYTHONPATH": str(installed_project / "src")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

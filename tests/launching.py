@@ -23,7 +23,7 @@ import sys
 import time
 from pathlib import Path
 
-from {package} import runtime
+from PACKAGE import runtime
 
 
 def build_parser() -> runtime.JobParser:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     runtime.main(build_parser(), run)
-'''
+'''.replace("PACKAGE", PACKAGE)
 
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -74,7 +74,7 @@ def project(
 ) -> Path:
     """A repository with a job more, committed, in the environment of the installed one."""
     folder = Path(shutil.copytree(generated, tmp_path_factory.mktemp("launch") / generated.name))
-    (folder / "entrypoints" / "probe.py").write_text(PROBE.replace("{package}", PACKAGE))
+    (folder / "entrypoints" / "probe.py").write_text(PROBE)
     (folder / ".venv").symlink_to(installed_project / ".venv")
     with (folder / ".gitignore").open("a") as ignored:
         ignored.write(".venv\n")  # the other entry is for a folder, and this is a link

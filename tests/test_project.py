@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TEMPLATE, Bake, run
+from conftest import PACKAGE, TEMPLATE, Bake, run
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +26,23 @@ def test_is_clean_at_once_after_a_move(installed_project: Path) -> None:
     run(installed_project, "make", "run")
     assert results(installed_project)["n"] > 0
     assert run(installed_project, "git", "status", "--porcelain") == ""
+
+
+def test_a_copy_and_its_original_each_run_their_own_source(
+    installed_project: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(installed_project, tmp_path / "copy", symlinks=True))
+
+    def source(project: Path) -> Path:
+        where = f"import {PACKAGE}; print({PACKAGE}.__path__[0])"
+        return Path(run(project, ".venv/bin/python", "-c", where).strip())
+
+    for _ in "copied", "installed anew":
+        for project in (installed_project, copy):
+            assert source(project) == project / "src" / PACKAGE
+            assert run(project, ".venv/bin/ruff", "--version").startswith("ruff ")
+            assert run(project, ".venv/bin/pytest", "--version").startswith("pytest ")
+        run(copy, "make", "install", "GROUPS=dev")
 
 
 @pytest.mark.parametrize("slug", ["a", "x" * 32])
@@ -56,7 +73,7 @@ def test_run_needs_nothing_but_what_the_jobs_use(bake: Bake) -> None:
     installed = {package["name"] for package in json.loads(listed.splitlines()[-1])}
     lock = tomllib.loads((TEMPLATE / "poetry.lock").read_text())
     main = {package["name"] for package in lock["package"] if "main" in package["groups"]}
-    assert installed - {project.name} <= main
+    assert installed <= main
     assert {"polars", "scikit-learn", "tqdm"} <= installed
 
     run(project, "make", "run")

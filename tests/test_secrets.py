@@ -60,7 +60,7 @@ def project(
 
 
 @pytest.fixture(scope="module")
-def environment(project: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment with secrets in it, and a home with more."""
     home = tmp_path_factory.mktemp("home")
     (home / ".aws").mkdir()
@@ -75,7 +75,6 @@ def environment(project: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
         "API_TOKEN": SEEDS["environment"],
         "AWS_SECRET_ACCESS_KEY": SEEDS["environment"],
         "PIP_INDEX_URL": index_with_password().replace("s3cr3t", SEEDS["index"]),
-        "PYTHONPATH": str(project / "src"),
     }
 
 

@@ -7,10 +7,9 @@ TOOLS ?= tools.txt
 # A group of dependencies that was once asked for (make install GROUPS="dev launch pipeline") stays.
 GROUPS := $(or $(shell cat .venv/groups 2>/dev/null),$(DEFAULT_GROUPS))
 
-# Named for place and groups: a repository that was moved elsewhere makes its environment anew.
-HERE := $(shell { pwd; echo $(GROUPS); } | cksum | cut -d ' ' -f 1)
-RUNNABLE := .venv/runnable-$(HERE)
-INSTALLED := .venv/installed-$(HERE)
+# Named for its groups: an environment of others is made anew.
+INSTALLED := .venv/installed-$(shell echo $(GROUPS) | tr ' ' -)
+RUNNABLE := .venv/runnable
 
 # The package index is the one that pip uses, so that a company's mirror is set up once.
 INDEX = $$(COLUMNS=1000 .tools/bin/python -m pip install --help | sed -n 's/.*(default \(http[^)]*\)).*/\1/p')
@@ -26,10 +25,10 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV CONDA_PREFIX
 
 define sync
-	@[ -x .venv/bin/python ] || $(UV) venv --quiet --clear --python .tools/bin/python .venv
+	@[ -x .venv/bin/python ] || $(UV) venv --quiet --clear --relocatable --python .tools/bin/python .venv
 	@$(POETRY) export $(1) --output .venv/requirements.txt
 	@$(FROM_INDEX) $(UV) pip sync --quiet --python .venv --require-hashes .venv/requirements.txt
-	@[ ! -d src ] || $(POETRY) install --quiet --only-root
+	@cd .venv/lib/python*/site-packages && echo ../../../../src >src.pth
 endef
 
 $(RUNNABLE): .tools/installed pyproject.toml poetry.lock
