@@ -88,7 +88,8 @@ def test_every_locked_version_is_asked_for(
     pip = (".tools/bin/uv", "pip", "list", "--format=json", "--python=.venv")
     installed = json.loads(run(installed_project, *pip).splitlines()[-1])
     used = {(package["name"], package["version"]) for package in installed}
-    assert used - osv.asked == {(project.name, "0.1.0")}
+    assert used
+    assert used <= osv.asked
     assert run(project, "git", "status", "--porcelain") == ""
 
 

@@ -107,7 +107,7 @@ def state(generated: Path, installed_project: Path, tmp_path: Path) -> Iterator[
     with account.account() as aws:
         env = aws.environment()
         env.pop("PYTHONDONTWRITEBYTECODE", None)
-        for tool in (TOOLS | {"bash", "sh", "dirname", "sed"}) - {"docker"}:
+        for tool in (TOOLS | {"bash", "sh", "dirname", "realpath", "sed"}) - {"docker"}:
             (tools / tool).symlink_to(shutil.which(tool, path=env["PATH"]) or tool)
         (tools / "docker").write_text(DOCKER)
         (tools / "docker").chmod(0o755)

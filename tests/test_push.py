@@ -277,14 +277,19 @@ def test_without_a_region_nothing_is_guessed(project: Path, aws: Aws) -> None:
             "eu-west-3",
             "eu-west-1",
         ),
-        ({"AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-3", "eu-west-2"),
-        ({}, "eu-west-3", "eu-west-3"),
+        ({"AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-3", "eu-west-3"),
+        ({"AWS_DEFAULT_REGION": "eu-west-2"}, "", "eu-west-2"),
         ({}, "", "eu-north-1"),
     ],
-    ids=["AWS_REGION", "AWS_DEFAULT_REGION", "aws.env", "AWS configuration"],
+    ids=["AWS_REGION", "aws.env", "AWS_DEFAULT_REGION", "AWS configuration"],
 )
-def test_address_is_the_accounts_in_the_region(
-    variables: dict[str, str], in_file: str, region: str, unbuilt: Path, aws: Aws
+def test_address_is_the_accounts_in_the_region_of_the_launch(
+    variables: dict[str, str],
+    in_file: str,
+    region: str,
+    unbuilt: Path,
+    installed_project: Path,
+    aws: Aws,
 ) -> None:
     project = unbuilt
     settings = project / "aws.env"
@@ -297,8 +302,14 @@ def test_address_is_the_accounts_in_the_region(
     }
     config = project.parent / "config"
     config.write_text("[default]\nregion = eu-north-1\n")
+    env |= variables | {"AWS_CONFIG_FILE": str(config)}
+    python = str(installed_project / ".venv" / "bin" / "python")
+    words = (python, "-c", "from launch import aws; print(aws.session().region_name)")
+    launched = subprocess.run(words, cwd=project, env=env, stdout=subprocess.PIPE, check=True)
+    assert launched.stdout.decode().strip() == region
+
     put_image(project, size=1000)
-    done = script(project, "tag", env | variables | {"AWS_CONFIG_FILE": str(config)})
+    done = script(project, "tag", env)
     wanted = f"{ACCOUNT}.dkr.ecr.{region}.amazonaws.com/{project.name}:{commit(project)}"
     assert done.stdout.strip() == wanted, done.stderr
     docker("image", "inspect", wanted)

@@ -3,6 +3,7 @@
 import logging
 import re
 import shlex
+import sys
 import time
 import warnings
 from collections import deque
@@ -20,6 +21,10 @@ LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 POLL_SECONDS = 5.0
 _STATUS_SECONDS = 60.0
 _LAST_LINES = 20
+
+# jsonschema, which the SDK imports, would first compile a grammar of addresses that nobody here
+# uses, and for that alone takes as long as all the rest.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 def image() -> str:

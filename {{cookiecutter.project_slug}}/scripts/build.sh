@@ -5,7 +5,7 @@ set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 stamp=$(scripts/stamp.sh)
-image=${ECR_REPOSITORY:-$(sed -n 's/^ECR_REPOSITORY=//p' aws.env)}:$stamp
+image=$(scripts/setting.sh ECR_REPOSITORY):$stamp
 command -v docker >/dev/null || { echo "Docker is needed here: https://docs.docker.com/engine/install" >&2; exit 1; }
 
 # The package index that pip uses here, with its password if it has one: the build can read it,

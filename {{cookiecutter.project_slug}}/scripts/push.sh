@@ -10,7 +10,7 @@ if [[ $stamp == *-dirty ]]; then
 fi
 address=$(scripts/tag.sh)
 registry=${address%%/*} repository=${address#*/} repository=${repository%:*}
-region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(cut -d . -f 4 <<<"$registry")}}
+region=$(scripts/region.sh)
 
 ecr() { aws --region "$region" --output text ecr "$1" --repository-name "$repository" "${@:2}"; }
 pushed() { ecr batch-get-image --image-ids "imageTag=$stamp" --query 'images[0].[imageId.imageDigest, imageManifest]'; }

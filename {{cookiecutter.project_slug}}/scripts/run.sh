@@ -3,7 +3,7 @@
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
-image=${ECR_REPOSITORY:-$(sed -n 's/^ECR_REPOSITORY=//p' aws.env)}:$(scripts/stamp.sh)
+image=$(scripts/setting.sh ECR_REPOSITORY):$(scripts/stamp.sh)
 
 # An entrypoint, then <folder here>:<channel there> for each input and output.
 run() {

@@ -12,7 +12,7 @@ aws() { AWS_PAGER='' command aws --region "$region" --output text "$@"; }
 stack() { aws cloudformation "$1" --stack-name "$project" "${@:2}"; }
 
 bucket=$project-$(aws sts get-caller-identity --query Account)-$region
-repository=${ECR_REPOSITORY:-$(sed -n 's/^ECR_REPOSITORY=//p' aws.env)}
+repository=$(scripts/setting.sh ECR_REPOSITORY)
 
 # What was there before, or outlived an earlier stack, is used and not made.
 own=$(stack list-stack-resources --query 'StackResourceSummaries[].LogicalResourceId' 2>&1) ||
