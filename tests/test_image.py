@@ -108,7 +108,7 @@ def test_holds_the_environment_the_entrypoints_and_the_source_only(
     assert added - environment == {f"app/{name}" for name in tracked}
     distributions = set(re.findall(r"/([^/]+)-[^/]+\.dist-info/METADATA", "\n".join(environment)))
     assert {"polars", "scikit_learn", "tqdm"} <= distributions
-    assert not distributions & {"boto3", "pip", "poetry", "pytest", "sagemaker_core", "uv"}
+    assert not distributions & {"boto3", "pip", "poetry", "pytest", "uv"}
 
 
 @pytest.mark.docker

@@ -6,9 +6,14 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/define-pipeline.html
 import argparse
 import copy
 import json
+import logging
+import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from sagemaker.core import shapes
+from sagemaker.core.processing import Processor
 from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo
 from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join, JsonGet
@@ -20,7 +25,7 @@ from sagemaker.mlops.workflow.fail_step import FailStep
 from sagemaker.mlops.workflow.pipeline import Pipeline as Definition
 from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep
 
-from . import job, project, request, sagemaker, storage
+from . import aws, job, project, request, storage
 from .options import Call
 from .pipeline import METRIC, Pipeline, Step
 
@@ -48,14 +53,13 @@ def build(pipeline: Pipeline) -> Definition:
     An execution may set anew, as parameters named ``<job>_<option>``: instance types and counts,
     inputs that no step writes, and options of the jobs that take one number or one string.
     """
-    session = sagemaker.session(PipelineSession)
+    session = _session()
     parameters = _Parameters()
     steps: dict[str, ProcessingStep] = {}
     for step in pipeline.steps:
-        processor, arguments = sagemaker.prepare(_variable(step, steps, parameters), session)
         steps[step.name] = ProcessingStep(
             name=step_name(step.name),
-            step_args=processor.run(**arguments),
+            step_args=_run(_variable(step, steps, parameters), session),
             property_files=[_METRICS] if step.name == METRIC.job else [],
             cache_config=_CACHE,
         )
@@ -80,6 +84,63 @@ def check(definition: Definition) -> dict[str, Any]:
     request.check("CreatePipeline", wanted)
     read: dict[str, Any] = json.loads(text)
     return read
+
+
+def _session() -> PipelineSession:
+    """A session that sends nothing, and to which no configuration file adds what is not shown."""
+    warnings.filterwarnings("ignore", module="sagemaker", category=UserWarning)
+    for talker in ("botocore", "sagemaker", "sagemaker.config"):
+        logging.getLogger(talker).setLevel(logging.ERROR)
+    quiet = {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}
+    return PipelineSession(
+        boto_session=aws.session(),
+        sagemaker_client=aws.client("sagemaker"),
+        default_bucket=project.require("S3_BUCKET"),
+        sagemaker_config={"SchemaVersion": "1.0", "SageMaker": quiet},
+    )
+
+
+def _run(wanted: request.Request, session: PipelineSession) -> Any:
+    """The request as the SDK takes it from its own ``Processor``."""
+    cluster = wanted["ProcessingResources"]["ClusterConfig"]
+    application = wanted["AppSpecification"]
+    processor = Processor(
+        role=wanted["RoleArn"],
+        image_uri=application["ImageUri"],
+        entrypoint=application["ContainerEntrypoint"],
+        instance_count=cluster["InstanceCount"],
+        instance_type=cluster["InstanceType"],
+        volume_size_in_gb=cluster["VolumeSizeInGB"],
+        max_runtime_in_seconds=wanted["StoppingCondition"]["MaxRuntimeInSeconds"],
+        env=wanted.get("Environment"),
+        tags=wanted["Tags"],
+        sagemaker_session=session,
+    )
+    inputs = [
+        shapes.ProcessingInput(
+            input_name=item["InputName"],
+            s3_input=shapes.ProcessingS3Input(**_snake_case(item["S3Input"])),
+        )
+        for item in wanted.get("ProcessingInputs", [])
+    ]
+    outputs = [
+        shapes.ProcessingOutput(
+            output_name=item["OutputName"],
+            s3_output=shapes.ProcessingS3Output(**_snake_case(item["S3Output"])),
+        )
+        for item in wanted.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    ]
+    return processor.run(
+        inputs=inputs,
+        outputs=outputs,
+        arguments=application.get("ContainerArguments"),
+        job_name=wanted["ProcessingJobName"],
+    )
+
+
+def _snake_case(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The SDK's spelling of the API's names: ``S3DataType`` is ``s3_data_type``."""
+    return {re.sub("(?<!^)(?=[A-Z])", "_", key).lower(): value for key, value in values.items()}
 
 
 def _variable(

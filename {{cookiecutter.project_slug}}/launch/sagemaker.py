@@ -1,11 +1,7 @@
 """Hosts that are SageMaker's: a job is handed over, followed, and explained if it fails."""
 
-import logging
-import re
 import shlex
-import sys
 import time
-import warnings
 from collections import deque
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -21,10 +17,6 @@ LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 POLL_SECONDS = 5.0
 _STATUS_SECONDS = 60.0
 _LAST_LINES = 20
-
-# jsonschema, which the SDK imports, would first compile a grammar of addresses that nobody here
-# uses, and for that alone takes as long as all the rest.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 def image() -> str:
@@ -55,8 +47,7 @@ def run(call: Call, request: Request, outputs: Mapping[str, str]) -> Run:
     for address in outputs.values():
         storage.replace(address)
     with aws.errors(name):
-        processor, arguments = prepare(request, session())
-        processor.run(**arguments, wait=False, logs=False)
+        aws.client("sagemaker").create_processing_job(**request)
     print(f"InProgress: {name}")
     if not call.options.wait:
         _show_addresses(name)
@@ -75,68 +66,6 @@ def upload(call: Call, request: Request, later: Collection[str] = ()) -> None:
         option = options[item["InputName"]]
         if option not in later and not storage.is_s3(call.channels[option]):
             storage.replace(item["S3Input"]["S3Uri"].rstrip("/"), Path(call.channels[option]))
-
-
-def prepare(request: Request, session: Any) -> tuple[Any, dict[str, Any]]:
-    """The SDK's ``Processor`` for a request, and the arguments of its ``run``."""
-    from sagemaker.core import shapes
-    from sagemaker.core.processing import Processor
-
-    cluster = request["ProcessingResources"]["ClusterConfig"]
-    application = request["AppSpecification"]
-    processor = Processor(
-        role=request["RoleArn"],
-        image_uri=application["ImageUri"],
-        entrypoint=application["ContainerEntrypoint"],
-        instance_count=cluster["InstanceCount"],
-        instance_type=cluster["InstanceType"],
-        volume_size_in_gb=cluster["VolumeSizeInGB"],
-        max_runtime_in_seconds=request["StoppingCondition"]["MaxRuntimeInSeconds"],
-        env=request.get("Environment"),
-        tags=request["Tags"],
-        sagemaker_session=session,
-    )
-    inputs = [
-        shapes.ProcessingInput(
-            input_name=item["InputName"],
-            s3_input=shapes.ProcessingS3Input(**_snake_case(item["S3Input"])),
-        )
-        for item in request.get("ProcessingInputs", [])
-    ]
-    outputs = [
-        shapes.ProcessingOutput(
-            output_name=item["OutputName"],
-            s3_output=shapes.ProcessingS3Output(**_snake_case(item["S3Output"])),
-        )
-        for item in request.get("ProcessingOutputConfig", {}).get("Outputs", [])
-    ]
-    return processor, {
-        "inputs": inputs,
-        "outputs": outputs,
-        "arguments": application.get("ContainerArguments"),
-        "job_name": request["ProcessingJobName"],
-    }
-
-
-def session(kind: Any = None) -> Any:
-    """The SDK's session, to which no configuration file adds what the plan does not show."""
-    from sagemaker.core.helper.session_helper import Session
-
-    warnings.filterwarnings("ignore", module="sagemaker", category=UserWarning)
-    for talker in ("botocore", "sagemaker", "sagemaker.config"):
-        logging.getLogger(talker).setLevel(logging.ERROR)
-    quiet = {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}
-    return (kind or Session)(
-        boto_session=aws.session(),
-        sagemaker_client=aws.client("sagemaker"),
-        default_bucket=project.require("S3_BUCKET"),
-        sagemaker_config={"SchemaVersion": "1.0", "SageMaker": quiet},
-    )
-
-
-def _snake_case(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The SDK's spelling of the API's names: ``S3DataType`` is ``s3_data_type``."""
-    return {re.sub("(?<!^)(?=[A-Z])", "_", key).lower(): value for key, value in values.items()}
 
 
 def _show_addresses(name: str) -> None:
