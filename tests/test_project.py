@@ -103,6 +103,17 @@ def test_a_missing_python_is_named(bake: Bake, python: str) -> None:
     assert "3.11" in message
 
 
+def test_an_environment_whose_python_is_gone_is_made_anew(
+    installed_project: Path, tmp_path: Path
+) -> None:
+    project = Path(shutil.copytree(installed_project, tmp_path / "copy", symlinks=True))
+    for python in (project / ".tools/bin/python", project / ".venv/bin/python"):
+        python.unlink()
+        python.symlink_to("/nowhere/bin/python3")
+    run(project, "make", "lint", "GROUPS=dev")
+    assert "scikit-learn" in run(project, ".tools/bin/uv", "pip", "list", "--python=.venv")
+
+
 def test_a_group_that_was_asked_for_stays(installed_project: Path, tmp_path: Path) -> None:
     project = Path(shutil.copytree(installed_project, tmp_path / "copy", symlinks=True))
     words = ".venv/bin/python", "-c", "from importlib.util import find_spec as f; print(f('boto3'))"

@@ -39,6 +39,9 @@ $(INSTALLED): .tools/installed pyproject.toml poetry.lock
 	$(call sync,$(GROUPS:%=--with %))
 	@rm -f .venv/installed-* && echo $(GROUPS) >.venv/groups && touch $(RUNNABLE) $@
 
+# The Python that all of this was made with may be gone since: upgraded, or left on another machine.
+$(if $(realpath .tools/bin/python),,$(shell rm -f .tools/installed))
+
 .tools/installed: $(TOOLS)
 	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer with its venv module is needed, and $(PYTHON) is not: install it (Debian: apt install python3-venv), or name another: make PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear .tools
