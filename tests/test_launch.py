@@ -41,11 +41,19 @@ REFUSALS: Mapping[str, tuple[Sequence[str], str]] = {
     "wrong choice": (["probe", *RAW, "--do", "x"], "argument --do: invalid choice: 'x'"),
     "no input": (["probe", "--input_path", "data/x"], "there is no file in"),
     "input is a file": (["probe", "--input_path", "README.md"], "there is no file in"),
-    "output has files": (["probe", *RAW, "--output_path", "data"], "--overwrite"),
+    "output has files": (["probe", *RAW, "--output_path", ".github"], "--overwrite"),
     "output is a file": (["probe", *RAW, "--output_path", "Makefile"], "not a folder"),
     "output of no job": (
+        ["probe", *RAW, "--output_path", ".github", "--overwrite"],
+        "is not the result of one job",
+    ),
+    "output holds the input": (
         ["probe", *RAW, "--output_path", "data", "--overwrite"],
-        "no job wrote what",
+        "holds --input_path",
+    ),
+    "output of a step holds its input": (
+        ["pipeline", "--input_path.preprocess", DATA, "--output_path", "out/all"],
+        "tune: argument --output_path: ",
     ),
     "unknown input": (["probe", *RAW, "--shard", "rate"], "argument --shard: invalid"),
     "instance type": (
@@ -219,6 +227,15 @@ def test_overwriting_replaces_all_that_a_job_wrote(
     assert (project / "out" / "seen" / "below" / "old.json").exists()
     assert launch(*words, "--overwrite").returncode == 0
     assert not (project / "out" / "seen" / "below" / "old.json").exists()
+
+
+def test_overwriting_leaves_the_results_of_other_jobs_alone(launch: Launch, project: Path) -> None:
+    assert launch("probe", *RAW, "--output_path", "out/all").returncode == 0
+    assert launch("probe", *RAW, "--output_path", "out/all/other").returncode == 0
+    refused = launch("probe", *RAW, "--output_path", "out/all", "--overwrite")
+    assert refused.returncode == 2
+    assert "is not the result of one job" in refused.stderr
+    assert (project / "out" / "all" / "other" / "job.json").exists()
 
 
 @contextmanager

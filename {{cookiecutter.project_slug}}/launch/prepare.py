@@ -52,6 +52,7 @@ def prepare(call: Call, later: Collection[str] = ()) -> Plan:
     inputs = [(option, address) for option, address in named if address and option not in later]
     for option, address in sorted(inputs, key=lambda each: storage.is_s3(each[1])):
         storage.check_input(option, address)
+    _check_places(outputs, call.channels | outputs)
     for option, address in outputs.items():
         storage.check_output(option, address, options.overwrite)
     if options.where == "docker" and not options.plan:
@@ -75,7 +76,12 @@ def _outputs(call: Call, wanted: request.Request) -> dict[str, str]:
     else:
         run = ROOT / "out" / call.options.run_name / call.job.name
         uris = [str(run / item.name) for item in channels]
-    outputs = {item.option: uri for item, uri in zip(channels, uris, strict=True)} | named
-    if len(set(outputs.values())) < len(outputs):
-        raise LaunchError(f"arguments --{' and --'.join(outputs)}: two outputs in one place")
-    return outputs
+    return {item.option: uri for item, uri in zip(channels, uris, strict=True)} | named
+
+
+def _check_places(outputs: Mapping[str, str], channels: Mapping[str, str]) -> None:
+    """Refuse an output in whose place another channel lies: it would be lost."""
+    for option, address in outputs.items():
+        for other, place in channels.items():
+            if other != option and storage.holds(address, place):
+                raise LaunchError(f"argument --{option}: {address} holds --{other}")

@@ -21,6 +21,11 @@ def clean(address: str) -> str:
     return address.rstrip("/") if is_s3(address) else str(Path(address).expanduser().resolve())
 
 
+def holds(address: str, other: str) -> bool:
+    """Whether an address is another or that of a folder around it."""
+    return f"{other}/".startswith(f"{address}/")
+
+
 def files(address: str) -> Iterator[str]:
     """The keys of all files below an address, relative to it, in the order of S3."""
     if is_s3(address):
@@ -42,16 +47,18 @@ def check_input(option: str, address: str) -> None:
 
 
 def check_output(option: str, address: str, overwrite: bool) -> None:
-    """Refuse an output that holds files, unless a job wrote them and they may be replaced."""
+    """Refuse an output that holds files, unless one job wrote them and they may be replaced."""
     if not is_s3(address) and Path(address).is_file():
         raise LaunchError(f"argument --{option}: {address} is not a folder")
     found = list(files(address))
     if found and not overwrite:
         advice = "name another, or add --overwrite"
         raise LaunchError(f"argument --{option}: {address} already holds files: {advice}")
-    if found and not any(_RECORD.fullmatch(key) for key in found):
+    folders = [key.rpartition("/") for key in found]
+    results = {folder for folder, _, name in folders if _RECORD.fullmatch(name)}
+    if found and results != {""}:
         advice = "--overwrite leaves it alone"
-        raise LaunchError(f"argument --{option}: no job wrote what {address} holds: {advice}")
+        raise LaunchError(f"argument --{option}: {address} is not the result of one job: {advice}")
 
 
 def replace(address: str, folder: Path | None = None) -> None:
