@@ -1,4 +1,7 @@
-"""An AWS account: moto, in this process, with what it lacks of CloudFormation and of quotas."""
+"""An AWS account: moto, in this process, with what it lacks of CloudFormation and of quotas.
+
+moto is imported where it is used: it takes seconds, which tests that only render can spare.
+"""
 
 import io
 import json
@@ -12,11 +15,15 @@ from unittest import mock
 
 import boto3
 import registry
-from moto.cloudformation import models, responses
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 REGION = "eu-west-1"
+
+
+def _moto() -> Any:
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    return DomainDispatcherApplication(create_backend_app)
 
 
 @dataclass
@@ -24,7 +31,7 @@ class Endpoint:
     """Where AWS's clients find what answers for AWS here."""
 
     port: int = 0
-    moto: Any = field(default_factory=lambda: DomainDispatcherApplication(create_backend_app))
+    moto: Any = field(default_factory=_moto)
 
     @property
     def address(self) -> str:
@@ -91,6 +98,8 @@ def account() -> Iterator[Account]:
 @contextmanager
 def serve(application: Any) -> Iterator[None]:
     """Answer on loopback, of a moto that is empty, at the port that the application is told."""
+    from moto.cloudformation import models, responses
+
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Silent)
     application.port = server.server_port
     thread = threading.Thread(target=server.serve_forever)
@@ -110,8 +119,10 @@ def serve(application: Any) -> Iterator[None]:
             server.server_close()
 
 
-def _apply(changes: models.ChangeSet) -> None:
+def _apply(changes: Any) -> None:
     """Execute a change set: the stack gets its outputs and parameters, the change set is gone."""
+    from moto.cloudformation import models
+
     stack = changes.stack
     stack.resource_map.update(changes.template_dict, changes.parameters)
     stack.template, stack.template_dict = changes.template, changes.template_dict

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import TEMPLATE, copy_template, run
 
+pytestmark = pytest.mark.slow
+
 ENTRY = "- Something new.\n"
 CHECKED = "echo checked"
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import account
-import cfnlint.decode
 import pytest
 from conftest import TEMPLATE, run
 from registry import ACCOUNT
@@ -170,6 +169,8 @@ def test_an_api_that_refuses_is_no_stack_that_is_missing(
 
 
 def template() -> Any:
+    import cfnlint.decode
+
     found, errors = cfnlint.decode.decode(str(STACK))
     assert not errors
     return found

@@ -52,7 +52,7 @@ def prepare(call: Call, later: Collection[str] = ()) -> Plan:
     inputs = [(option, address) for option, address in named if address and option not in later]
     for option, address in sorted(inputs, key=lambda each: storage.is_s3(each[1])):
         storage.check_input(option, address)
-    _check_places(outputs, call.channels | outputs)
+    _check_places(outputs, {**call.channels, **outputs})
     for option, address in outputs.items():
         storage.check_output(option, address, options.overwrite)
     if options.where == "docker" and not options.plan:
