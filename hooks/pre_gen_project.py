@@ -20,29 +20,30 @@ aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio a
 argon2_cffi argon2_cffi_bindings arrow ast_serialize asttokens async_lru attr attrs babel bcrypt
 beautifulsoup4 bleach blinker boto3 botocore bs4 cachebox cachetools certifi cffi
 charset_normalizer click cloudpickle colorama comm contourpy cryptography cycler databricks_sdk
-dateutil debugpy deepdiff defusedxml docker executing fastapi fastjsonschema flask flask_cors
-fonttools fqdn frozenlist fsspec gitdb gitpython google google_auth graphene graphql_core
-graphql_relay gunicorn h11 httpcore httpx huey hypothesis idna importlib_metadata iniconfig invoke
-ipykernel ipykernel_launcher ipython ipython_pygments_lexers isoduration itsdangerous jedi jinja2
-jmespath joblib json5 jsonpointer jsonschema jsonschema_specifications jupyter jupyter_builder
-jupyter_client jupyter_core jupyter_events jupyter_lsp jupyter_server jupyter_server_terminals
-jupyterlab jupyterlab_pygments jupyterlab_server kiwisolver lark librt mako markdown_it
-markdown_it_py markupsafe matplotlib matplotlib_inline mdurl mistune mlflow mlflow_skinny
-mlflow_tracing mmh3 mock mpl_toolkits multidict mypy mypy_extensions mypyc nacl narwhals nbclient
-nbconvert nbformat nest_asyncio nest_asyncio2 notebook_shim numpy omegaconf opentelemetry_api
-opentelemetry_proto opentelemetry_sdk opentelemetry_semantic_conventions orderly_set overrides
-packaging pandas pandocfilters paramiko parso pathspec pexpect pillow platformdirs pluggy polars
-polars_runtime_32 prettytable prometheus_client prompt_toolkit propcache protobuf psutil ptyprocess
-pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core pygments pyiceberg
-pylab pynacl pyparsing pyroaring pytest python_dateutil python_dotenv python_json_logger
-pythonjsonlogger pytz pywin32 pywinpty pyyaml pyzmq referencing requests rfc3339_validator
-rfc3986_validator rfc3987_syntax rich rpds rpds_py ruff s3fs s3transfer sagemaker sagemaker_core
-sagemaker_mlflow sagemaker_mlops sagemaker_schema_inference_artifacts sagemaker_serve
-sagemaker_train schema scikit_learn scipy send2trash six sklearn skops smdebug_rulesconfig smmap
-sortedcontainers soupsieve sqlalchemy sqlparse stack_data starlette strictyaml tblib tenacity
-terminado threadpoolctl tinycss2 tornado tqdm traitlets types_tqdm typing_extensions
-typing_inspection tzdata uri_template urllib3 uvicorn waitress wcwidth webcolors webencodings
-websocket websocket_client werkzeug yaml yarl zipp zmq zstandard
+dateutil debugpy deepdiff defusedxml docker execnet executing fastapi fastjsonschema flask
+flask_cors fonttools fqdn frozenlist fsspec gitdb gitpython google google_auth graphene
+graphql_core graphql_relay gunicorn h11 httpcore httpx huey hypothesis idna importlib_metadata
+iniconfig invoke ipykernel ipykernel_launcher ipython ipython_pygments_lexers isoduration
+itsdangerous jedi jinja2 jmespath joblib json5 jsonpointer jsonschema jsonschema_specifications
+jupyter jupyter_builder jupyter_client jupyter_core jupyter_events jupyter_lsp jupyter_server
+jupyter_server_terminals jupyterlab jupyterlab_pygments jupyterlab_server kiwisolver lark librt
+mako markdown_it markdown_it_py markupsafe matplotlib matplotlib_inline mdurl mistune mlflow
+mlflow_skinny mlflow_tracing mmh3 mock mpl_toolkits multidict mypy mypy_extensions mypyc nacl
+narwhals nbclient nbconvert nbformat nest_asyncio nest_asyncio2 notebook_shim numpy omegaconf
+opentelemetry_api opentelemetry_proto opentelemetry_sdk opentelemetry_semantic_conventions
+orderly_set overrides packaging pandas pandocfilters paramiko parso pathspec pexpect pillow
+platformdirs pluggy polars polars_runtime_32 prettytable prometheus_client prompt_toolkit propcache
+protobuf psutil ptyprocess pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic
+pydantic_core pygments pyiceberg pylab pynacl pyparsing pyroaring pytest pytest_xdist
+python_dateutil python_dotenv python_json_logger pythonjsonlogger pytz pywin32 pywinpty pyyaml
+pyzmq referencing requests rfc3339_validator rfc3986_validator rfc3987_syntax rich rpds rpds_py
+ruff s3fs s3transfer sagemaker sagemaker_core sagemaker_mlflow sagemaker_mlops
+sagemaker_schema_inference_artifacts sagemaker_serve sagemaker_train schema scikit_learn scipy
+send2trash six sklearn skops smdebug_rulesconfig smmap sortedcontainers soupsieve sqlalchemy
+sqlparse stack_data starlette strictyaml tblib tenacity terminado threadpoolctl tinycss2 tornado
+tqdm traitlets types_tqdm typing_extensions typing_inspection tzdata uri_template urllib3 uvicorn
+waitress wcwidth webcolors webencodings websocket websocket_client werkzeug xdist yaml yarl zipp
+zmq zstandard
 """
 
 

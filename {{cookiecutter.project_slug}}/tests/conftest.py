@@ -2,9 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.__package_name }}.preprocessing import PreprocessingHandler
-from {{ cookiecutter.__package_name }}.tuning import TuningHandler
-
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
@@ -18,6 +15,8 @@ def raw(repository: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def dataset_path(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from {{ cookiecutter.__package_name }}.preprocessing import PreprocessingHandler
+
     path = tmp_path_factory.mktemp("dataset")
     PreprocessingHandler(test_fraction=0.2, seed=0).run(raw, path)
     return path
@@ -25,6 +24,8 @@ def dataset_path(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trials_path(dataset_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from {{ cookiecutter.__package_name }}.tuning import TuningHandler
+
     path = tmp_path_factory.mktemp("trials")
     TuningHandler(trials=4, folds=3, seed=0).run(dataset_path, path)
     return path
