@@ -1,15 +1,13 @@
 """Name the ECR repository, commit what was generated and say what comes next."""
 
-import json
 import os
 import re
 import subprocess
-import tempfile
 from pathlib import Path
 
 PROJECT = "{{ cookiecutter.project_slug }}"
 ECR_REPOSITORY = "{{ cookiecutter.ecr_repository }}"
-BY_CRUFT: bool = json.loads("{{ ('_commit' in cookiecutter) | tojson }}")
+BY_CRUFT = bool("{{ 'yes' if '_commit' in cookiecutter }}")
 ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
 AWS_ENV = f"""\
 # What this repository uses in AWS, named nowhere else; the environment wins over this file.
@@ -28,10 +26,7 @@ def git(*arguments: str) -> str:
 
 
 def inside_work_tree() -> bool:
-    try:
-        return git("rev-parse", "--is-inside-work-tree") == "true"
-    except subprocess.CalledProcessError:
-        return False
+    return any(os.path.lexists(folder / ".git") for folder in Path.cwd().parents)
 
 
 def commit() -> str:
@@ -55,9 +50,13 @@ def commit() -> str:
 
 def is_draft() -> bool:
     """Whether cruft makes this in a temporary folder, to see how the template has changed."""
+    if not BY_CRUFT:
+        return False
+    import tempfile
+
     folder = Path.cwd().parent
     temporary = folder.parent == Path(tempfile.gettempdir()).resolve()
-    return BY_CRUFT and temporary and re.fullmatch(r"tmp\w{8}", folder.name) is not None
+    return temporary and re.fullmatch(r"tmp\w{8}", folder.name) is not None
 
 
 Path("aws.env").write_text(AWS_ENV, encoding="utf-8")
