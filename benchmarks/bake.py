@@ -1,6 +1,7 @@
-"""Baking the default project, against an empty template, `git init` and a commit of the same files.
+"""Baking the default project, against an empty template with `git init` and one commit.
 
-Goal: a ratio of at most 1.5.
+Goal: a ratio of at most 1.5. The third line is the share of it that is git's: a commit of as many
+files as the project has.
 """
 
 import itertools
@@ -27,17 +28,21 @@ def main() -> None:
         def template() -> None:
             shell(scratch, *COOKIECUTTER, "--output-dir", next(outputs), REPOSITORY)
 
-        def baseline() -> None:
+        def commit(tree: Path | str) -> None:
             output = next(outputs)
             shell(scratch, *COOKIECUTTER, "--output-dir", output, empty)
             project = output / "empty-project"
             shell(project, "git", "init", "--quiet")
-            shell(project, "git", "--work-tree", files, "add", "--all")
-            shell(project, "git", "--work-tree", files, "commit", "--quiet", "--message", "Start")
+            shell(project, "git", "--work-tree", tree, "add", "--all")
+            shell(project, "git", "--work-tree", tree, "commit", "--quiet", "--message", "Start")
 
         compare(
-            {"this template": template, "empty template, git commit": baseline},
-            baseline="empty template, git commit",
+            {
+                "this template": template,
+                "empty template, git": lambda: commit("."),
+                "the same, committing this template's files": lambda: commit(files),
+            },
+            baseline="empty template, git",
             rounds=9,
         )
 
