@@ -1,7 +1,8 @@
 """`make install` of a generated project, against `poetry install` of the same groups.
 
-Both start without an environment, with the tools in place and warm package caches.
-Goal: a ratio of at most 0.3.
+Both start without an environment, with the tools in place and warm package caches. The third line
+is the first `make lint test` in what was installed, without bytecode and without tool caches.
+Goals: a ratio of at most 0.3, and 30 seconds.
 """
 
 import shutil
@@ -27,7 +28,8 @@ def main() -> None:
         shell(project, "make", ".tools/installed")
 
         def make_install() -> None:
-            shutil.rmtree(project / ".venv", ignore_errors=True)
+            for made in (".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache"):
+                shutil.rmtree(project / made, ignore_errors=True)
             shell(project, "make", "install")
 
         def poetry_install() -> None:
@@ -35,7 +37,11 @@ def main() -> None:
             shell(project, "make", "--file", by_poetry, "poetry-install")
 
         compare(
-            {"make install": make_install, "poetry install": poetry_install},
+            {
+                "poetry install": poetry_install,
+                "make install": make_install,
+                "make lint test": lambda: shell(project, "make", "lint", "test"),
+            },
             baseline="poetry install",
             rounds=3,
         )

@@ -1,14 +1,12 @@
 """Name the ECR repository, commit what was generated and say what comes next."""
 
 import os
-import re
-import subprocess
-from pathlib import Path
 
 PROJECT = "{{ cookiecutter.project_slug }}"
 ECR_REPOSITORY = "{{ cookiecutter.ecr_repository }}"
 BY_CRUFT = bool("{{ 'yes' if '_commit' in cookiecutter }}")
 ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
+TODO = "git init -b main && git add --all && git commit -m 'Start from the template'"
 AWS_ENV = f"""\
 # What this repository uses in AWS, named nowhere else; the environment wins over this file.
 ECR_REPOSITORY={ECR_REPOSITORY}
@@ -18,51 +16,67 @@ SAGEMAKER_ROLE_ARN=
 """
 
 
-def git(*arguments: str) -> str:
+def git(*arguments: str) -> int:
     """Run git here, whatever repository the caller's environment points to."""
     env = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-    done = subprocess.run(["git", *arguments], env=env, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    process = os.posix_spawnp("git", ["git", *arguments], env)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def inside_work_tree() -> bool:
-    return any(os.path.lexists(folder / ".git") for folder in Path.cwd().parents)
+    folder = os.getcwd()
+    while folder != (folder := os.path.dirname(folder)):
+        if os.path.lexists(os.path.join(folder, ".git")):
+            return True
+    return False
 
 
-def commit() -> str:
-    """Commit everything to a repository of its own; return the stamp, or what is left to do."""
-    todo = "git init -b main && git add --all && git commit -m 'Start from the template'"
+def commit() -> str | None:
+    """Commit everything to a repository of its own; return what is left to do, and why."""
+    if os.path.lexists(".git"):
+        return "the folder is a git repository already; look at git diff and commit it there"
+    if inside_work_tree():
+        return f"the folder lies in another git repository; commit it there, or: {TODO}"
+    if BY_CRUFT:
+        return f"its .cruft.json is written after this; once it is there: {TODO}"
     try:
-        if inside_work_tree():
-            return f"none: the folder lies in another git repository; commit it there, or: {todo}"
-        if BY_CRUFT:
-            return f"none: its .cruft.json is written after this; once it is there: {todo}"
-        git("init", "--quiet", "--initial-branch=main")
-        git("add", "--all", "--force")
-        git("commit", "--quiet", "--message", "Start from the template")
-        return git("rev-parse", "HEAD")
+        for arguments in (
+            ("init", "--quiet", "--initial-branch=main"),
+            ("-c", "core.excludesFile=", "add", "--all"),
+            ("commit", "--quiet", "--message", "Start from the template"),
+        ):
+            if git(*arguments) != 0:
+                return f"git failed (see above); mend it, then: {TODO}"
     except FileNotFoundError:
-        return f"none: git is not installed; install it, then: {todo}"
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr or error.stdout).strip().splitlines() or ["no reason given"]
-        return f"none: git {error.cmd[1]} failed ({reason[-1]}); mend it, then: {todo}"
+        return f"git is not installed; install it, then: {TODO}"
+    return None
 
 
 def is_draft() -> bool:
     """Whether cruft makes this in a temporary folder, to see how the template has changed."""
     if not BY_CRUFT:
         return False
+    import re
     import tempfile
 
-    folder = Path.cwd().parent
-    temporary = folder.parent == Path(tempfile.gettempdir()).resolve()
-    return temporary and re.fullmatch(r"tmp\w{8}", folder.name) is not None
+    parent, name = os.path.split(os.path.dirname(os.getcwd()))
+    temporary = parent == os.path.realpath(tempfile.gettempdir())
+    return temporary and re.fullmatch(r"tmp\w{8}", name) is not None
 
 
-Path("aws.env").write_text(AWS_ENV, encoding="utf-8")
+if os.path.exists("aws.env"):
+    ECR_REPOSITORY = "as aws.env had it"
+else:
+    with open("aws.env", "w", encoding="utf-8") as file:
+        file.write(AWS_ENV)
 if not is_draft():
-    print(f"""
-commit stamp    {commit()}
+    todo = commit()
+    print("\ncommit stamp    ", end="", flush=True)
+    if todo:
+        print(f"none: {todo}")
+    else:
+        git("rev-parse", "HEAD")
+    print(f"""\
 ECR repository  {ECR_REPOSITORY}
 
   cd {PROJECT}

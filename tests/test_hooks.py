@@ -138,13 +138,15 @@ BakeIn = Callable[..., tuple[Path, str]]
 def bake_in(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> BakeIn:
     """Generate the default project in a folder and an environment; return what is printed too."""
 
-    def bake_in(folder: Path, **env: str) -> tuple[Path, str]:
+    def bake_in(folder: Path, *options: str, **env: str) -> tuple[Path, str]:
         with monkeypatch.context() as patch:
             for name, value in env.items():
                 patch.setenv(name, value)
             capfd.readouterr()
-            template = str(TEMPLATE.parent)
-            cookiecutter(template, no_input=True, output_dir=str(folder), default_config=True)
+            template, flags = str(TEMPLATE.parent), dict.fromkeys(options, True)
+            cookiecutter(
+                template, no_input=True, output_dir=str(folder), default_config=True, **flags
+            )
         return folder / SLUG, capfd.readouterr().out
 
     return bake_in
@@ -172,6 +174,25 @@ def test_first_commit_stamp_and_next_commands(bake_in: BakeIn, tmp_path: Path) -
         run(project, *command.split(), "--dry-run")
 
 
+def test_what_a_user_ignores_everywhere_is_committed(
+    bake_in: BakeIn, tmp_path: Path, generated: Path
+) -> None:
+    (tmp_path / "git").mkdir()
+    (tmp_path / "git" / "ignore").write_text("*.csv\n*.lock\n.github\nsrc\n")
+    project, _ = bake_in(tmp_path / "empty", XDG_CONFIG_HOME=str(tmp_path))
+    assert run(project, "git", "ls-files") == run(generated, "git", "ls-files")
+
+
+def test_what_the_project_ignores_is_not_committed(bake_in: BakeIn, tmp_path: Path) -> None:
+    ignored = tmp_path / SLUG / ".venv" / "file"
+    ignored.parent.mkdir(parents=True)
+    ignored.touch()
+    project, _ = bake_in(tmp_path, "overwrite_if_exists")
+    assert ignored.exists()
+    assert run(project, "git", "ls-files", ".venv") == ""
+    assert run(project, "git", "status", "--porcelain") == ""
+
+
 def test_without_git(bake_in: BakeIn, tmp_path: Path, generated: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
@@ -190,7 +211,7 @@ def test_without_an_identity(bake_in: BakeIn, tmp_path: Path, generated: Path) -
         tmp_path / "empty", HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path), **nobody
     )
     assert is_complete(project, generated)
-    assert "git commit failed" in output
+    assert "git failed" in output
     todo = re.search("mend it, then: (.*)", output)
     assert todo
     run(project, "sh", "-c", todo[1])
@@ -222,3 +243,29 @@ def test_an_existing_folder_is_left_alone(bake_in: BakeIn, tmp_path: Path) -> No
     with pytest.raises(OutputDirExistsException):
         bake_in(tmp_path)
     assert (project / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("overwrite_if_exists",), ("overwrite_if_exists", "skip_if_file_exists")],
+    ids=["-f", "-f -s"],
+)
+def test_generating_over_a_repository_keeps_what_is_its_own(
+    bake_in: BakeIn, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    project, _ = bake_in(tmp_path)
+    folders = [path for path in project.rglob("*") if path.is_dir() and ".git" not in path.parts]
+    for folder in (project, *folders):
+        (folder / "own.yml").write_text(f"own: {folder}")
+        (folder / ".venv" / "own").mkdir(parents=True)
+        (folder / ".venv" / "own" / "file").touch()
+    settings = (project / "aws.env").read_text().replace("REGION=", "REGION=eu-west-1")
+    (project / "aws.env").write_text(settings)
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    head = run(project, "git", "rev-parse", "HEAD")
+
+    _, output = bake_in(tmp_path, *options)
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+    assert run(project, "git", "rev-parse", "HEAD") == head
+    assert head.strip() not in output
+    assert "repository already" in output
