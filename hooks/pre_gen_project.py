@@ -1,18 +1,17 @@
 """Refuse the answers that would break the repository later."""
 
-import json
+# Neither json nor re: importing them takes as long as starting Python.
 import keyword
-import re
 import sys
 
-ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+ANSWERS: dict[str, str] = dict({{cookiecutter.items() | list}})  # type: ignore  # noqa: F821
+LOWER_CASE = set("abcdefghijklmnopqrstuvwxyz")
+WORDS = "words of lower-case letters and digits"
+WORD = LOWER_CASE | set("0123456789")
+CONTROL = {chr(code) for code in (*range(32), 0x7F, 0x85, 0x2028, 0x2029, *range(0xD800, 0xE000))}
 
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html
 MAX_SLUG = 63 - len("-preprocess-20260131-235959-999")
-SLUG = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
-# https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
-ECR = r"(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*"
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 TOP_LEVEL = "data entrypoints infra launch notebooks out scripts src tests"
 # What poetry.lock installs, by distribution and by import; a test keeps it complete.
 DEPENDENCIES = """
@@ -47,23 +46,34 @@ zmq zstandard
 """
 
 
+def are_words(text: str, separators: str) -> bool:
+    """Whether this is words of lower-case letters and digits, with one separator between two."""
+    for separator in separators:
+        text = text.replace(separator, separators[0])
+    return all(word and set(word) <= WORD for word in text.split(separators[0]))
+
+
 def refusal(question: str, answer: str, package: str) -> tuple[str, str] | None:
     """The rule that an answer breaks, and an example that keeps it."""
-    if CONTROL.search(answer) or (question != "description" and set(answer) & {"\n", "\r", "\t"}):
+    if set(answer) & (CONTROL - set("\n\r\t") if question == "description" else CONTROL):
         return "must be text on one line, without control characters", "Churn Model"
     if question in ("project_name", "author") and not answer.strip():
         return "must not be empty", "Churn Model"
     if question == "project_slug":
-        if not re.fullmatch(SLUG, answer):
-            return f"must match {SLUG} (lower case, digits, single hyphens)", "churn-model"
+        if not are_words(answer, "-") or answer[0] not in LOWER_CASE:
+            return f"must be {WORDS}, joined by single hyphens, a letter first", "churn-model"
         if len(answer) > MAX_SLUG:
             return f"must have at most {MAX_SLUG} characters, to fit a job's name", "churn-model"
         if keyword.iskeyword(package) or package in sys.stdlib_module_names:
             return f"must not make the package {package!r}, which is Python's own", "churn-model"
         if package in TOP_LEVEL.split() + DEPENDENCIES.split():
             return f"must not make the package {package!r}, which the project uses", "churn-model"
-    if question == "ecr_repository" and not (2 <= len(answer) <= 256 and re.fullmatch(ECR, answer)):
-        return f"must have 2 to 256 characters and match {ECR}", "team/churn-model"
+    if question == "ecr_repository":
+        # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
+        if not are_words(answer, "/._-"):
+            return f"must be {WORDS}, joined by single / . _ or -", "team/churn-model"
+        if not 2 <= len(answer) <= 256:
+            return "must have 2 to 256 characters", "team/churn-model"
     return None
 
 

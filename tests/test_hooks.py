@@ -12,6 +12,8 @@ import pytest
 from conftest import COOKIECUTTER, PACKAGE, SLUG, TEMPLATE, run, typed
 from cookiecutter.exceptions import FailedHookException, OutputDirExistsException
 from cookiecutter.main import cookiecutter
+from hypothesis import given
+from hypothesis import strategies as st
 from pytest_cookies.plugin import Cookies
 
 SCRIPT = (*COOKIECUTTER, "--no-input", str(TEMPLATE.parent))
@@ -74,6 +76,18 @@ def test_bad_answer_is_refused(
 
     example = message.rpartition("for example: ")[2]
     assert refusal(question, example, example.replace("-", "_")) is None
+
+
+SLUG_PATTERN = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+ECR_PATTERN = r"(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*"
+"""https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html"""
+
+
+@given(st.text("az09-_./ AZ\né٣", max_size=8))
+def test_names_are_those_of_the_documented_patterns(name: str) -> None:
+    slug, ecr = (re.fullmatch(pattern, name) for pattern in (SLUG_PATTERN, ECR_PATTERN))
+    assert (refusal("project_slug", name, "package") is None) == bool(slug)
+    assert (refusal("ecr_repository", name, "package") is None) == bool(ecr and len(name) >= 2)
 
 
 @pytest.mark.parametrize("path", ["team/churn", "made/../victim", "./victim/"])
