@@ -33,6 +33,7 @@ REFUSED = [
     ("project_slug", "under_score", "underscore"),
     ("project_slug", "white space", "space"),
     ("project_slug", "pinguïn", "not ASCII"),
+    ("project_slug", "\ud800", "not a character"),
     ("project_slug", "x" * 33, "too long for a job"),
     ("project_slug", "class", "keyword"),
     ("project_slug", "json", "standard library"),
