@@ -36,14 +36,13 @@ def main() -> None:
         (files,) = (scratch / "files").iterdir()
         outputs = (scratch / str(number) for number in itertools.count())
 
-        def bake(template: Path) -> None:
+        def bake(template: Path) -> Path:
             output = next(outputs)
             shell(scratch, *COOKIECUTTER, "--output-dir", output, template)
+            return output
 
         def commit(tree: Path | str) -> None:
-            output = next(outputs)
-            shell(scratch, *COOKIECUTTER, "--output-dir", output, empty)
-            project = output / "empty-project"
+            project = bake(empty) / "empty-project"
             shell(project, "git", "init", "--quiet")
             shell(project, "git", "--work-tree", tree, "add", "--all")
             shell(project, "git", "--work-tree", tree, "commit", "--quiet", "--message", "Start")

@@ -24,7 +24,7 @@ def shell(folder: Path, *command: str | Path) -> None:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}")
 
 
-def compare(cases: Mapping[str, Callable[[], None]], baseline: str, rounds: int) -> None:
+def compare(cases: Mapping[str, Callable[[], object]], baseline: str, rounds: int) -> None:
     """Time the cases in turn after one round that does not count, and print a Markdown table."""
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(rounds + 1):

@@ -6,6 +6,8 @@ PROJECT = "{{ cookiecutter.project_slug }}"
 ECR_REPOSITORY = "{{ cookiecutter.ecr_repository }}"
 BY_CRUFT = bool("{{ 'yes' if '_commit' in cookiecutter }}")
 ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
+# Nothing that the user ignores elsewhere is left out; git's first gc compresses all the same.
+SETTINGS = ("-c", "core.excludesFile=", "-c", "core.looseCompression=0")
 TODO = "git init -b main && git add --all && git commit -m 'Start from the template'"
 AWS_ENV = f"""\
 # What this repository uses in AWS, named nowhere else; the environment wins over this file.
@@ -19,9 +21,7 @@ SAGEMAKER_ROLE_ARN=
 def git(*arguments: str) -> int:
     """Run git here, whatever repository the caller's environment points to."""
     env = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-    # Faster; git's first gc packs and compresses all the same.
-    command = ["git", "-c", "core.looseCompression=0", *arguments]
-    process = os.posix_spawnp(command[0], command, env)
+    process = os.posix_spawnp("git", ["git", *SETTINGS, *arguments], env)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
@@ -44,11 +44,11 @@ def commit() -> str | None:
     try:
         for arguments in (
             ("init", "--quiet", "--initial-branch=main"),
-            ("-c", "core.excludesFile=", "add", "--all"),
+            ("add", "--all"),
             ("commit", "--quiet", "--message", "Start from the template"),
         ):
             if git(*arguments) != 0:
-                return f"git failed (see above); mend it, then: {TODO}"
+                return f"git {arguments[0]} failed (see above); mend it, then: {TODO}"
     except FileNotFoundError:
         return f"git is not installed; install it, then: {TODO}"
     return None
@@ -66,9 +66,8 @@ def is_draft() -> bool:
     return temporary and re.fullmatch(r"tmp\w{8}", name) is not None
 
 
-if os.path.exists("aws.env"):
-    ECR_REPOSITORY = "as aws.env had it"
-else:
+kept = os.path.exists("aws.env")
+if not kept:
     with open("aws.env", "w", encoding="utf-8") as file:
         file.write(AWS_ENV)
 if not is_draft():
@@ -79,7 +78,7 @@ if not is_draft():
     else:
         git("rev-parse", "HEAD")
     print(f"""\
-ECR repository  {ECR_REPOSITORY}
+ECR repository  {"as aws.env had it" if kept else ECR_REPOSITORY}
 
   cd {PROJECT}
   make run

@@ -226,7 +226,7 @@ def test_without_an_identity(bake_in: BakeIn, tmp_path: Path, generated: Path) -
         tmp_path / "empty", HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path), **nobody
     )
     assert is_complete(project, generated)
-    assert "git failed" in output
+    assert "git commit failed" in output
     todo = re.search("mend it, then: (.*)", output)
     assert todo
     run(project, "sh", "-c", todo[1])
