@@ -6,8 +6,8 @@ PROJECT = "{{ cookiecutter.project_slug }}"
 ECR_REPOSITORY = "{{ cookiecutter.ecr_repository }}"
 BY_CRUFT = bool("{{ 'yes' if '_commit' in cookiecutter }}")
 ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
-# Nothing that the user ignores elsewhere is left out; git's first gc compresses all the same.
-SETTINGS = ("-c", "core.excludesFile=", "-c", "core.looseCompression=0")
+# Nothing that the user ignores elsewhere is left out; git tidies up and compresses later.
+SETTINGS = "-c core.excludesFile= -c core.looseCompression=0 -c maintenance.auto=false"
 TODO = "git init -b main && git add --all && git commit -m 'Start from the template'"
 AWS_ENV = f"""\
 # What this repository uses in AWS, named nowhere else; the environment wins over this file.
@@ -21,7 +21,7 @@ SAGEMAKER_ROLE_ARN=
 def git(*arguments: str) -> int:
     """Run git here, whatever repository the caller's environment points to."""
     env = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-    process = os.posix_spawnp("git", ["git", *SETTINGS, *arguments], env)
+    process = os.posix_spawnp("git", ["git", *SETTINGS.split(), *arguments], env)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 

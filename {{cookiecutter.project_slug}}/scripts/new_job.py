@@ -1,4 +1,4 @@
-"""Start a job: copy ``scripts/skeleton/`` over the repository, under the name of the job."""
+"""Start a job: copy ``scripts/skeleton/`` to where a job stands, under the job's name."""
 
 import importlib.util
 import keyword
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SKELETON = ROOT / "scripts" / "skeleton"
+PACKAGE = next(ROOT.glob("src/*/runtime.py")).parent.name
 NEXT = """
   make test
   make run
@@ -41,18 +41,22 @@ def add_to_make_run(name: str) -> None:
 
 
 def main(name: str) -> None:
-    skeletons = sorted(SKELETON.rglob("*.py"))
-    paths = [str(file.relative_to(SKELETON)).replace("skeleton", name) for file in skeletons]
-    if reason := refusal(name, [ROOT / path for path in paths]):
+    skeletons = {
+        f"entrypoints/{name}.py": "entrypoint.py",
+        f"src/{PACKAGE}/{name}.py": "handler.py",
+        f"tests/test_{name}.py": "test.py",
+    }
+    if reason := refusal(name, [ROOT / path for path in skeletons]):
         sys.exit(f"There can be no job {name!r}: {reason}")
-    for path, skeleton in zip(paths, skeletons, strict=True):
-        text = skeleton.read_text(encoding="utf-8")
-        text = text.replace("Skeleton", name.title().replace("_", "")).replace("skeleton", name)
+    names = {"Skeleton": name.title().replace("_", ""), "skeleton": name, "package": PACKAGE}
+    for path, skeleton in skeletons.items():
+        text = (ROOT / "scripts" / "skeleton" / skeleton).read_text(encoding="utf-8")
+        text = re.sub("|".join(names), lambda match: names[match.group()], text)
         (ROOT / path).write_text(text, encoding="utf-8")
     # A long name may need another line.
-    subprocess.run([sys.executable, "-m", "ruff", "format", "-q", *paths], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "ruff", "format", "-q", *skeletons], cwd=ROOT, check=True)
     add_to_make_run(name)
-    print(*paths, NEXT.format(name=name), sep="\n")
+    print(*skeletons, NEXT.format(name=name), sep="\n")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.__package_name }} import runtime
-from {{ cookiecutter.__package_name }}.skeleton import SkeletonHandler
+from package import runtime
+from package.skeleton import SkeletonHandler
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 5])

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from {{ cookiecutter.__package_name }} import runtime
+from package import runtime
 
 
 def build_parser() -> runtime.JobParser:
@@ -24,7 +24,7 @@ def build_parser() -> runtime.JobParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from {{ cookiecutter.__package_name }}.skeleton import SkeletonHandler
+    from package.skeleton import SkeletonHandler
 
     handler = SkeletonHandler(host=runtime.this_host())
     handler.run(input_path=args.input_path, output_path=args.output_path)
