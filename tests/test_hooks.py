@@ -12,7 +12,7 @@ import pytest
 from conftest import COOKIECUTTER, PACKAGE, SLUG, TEMPLATE, run, typed
 from cookiecutter.exceptions import FailedHookException, OutputDirExistsException
 from cookiecutter.main import cookiecutter
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_cookies.plugin import Cookies
 
@@ -84,6 +84,7 @@ ECR_PATTERN = r"(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*"
 """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html"""
 
 
+@settings(deadline=None)
 @given(st.text("az09-_./ AZ\né٣", max_size=8))
 def test_names_are_those_of_the_documented_patterns(name: str) -> None:
     slug, ecr = (re.fullmatch(pattern, name) for pattern in (SLUG_PATTERN, ECR_PATTERN))

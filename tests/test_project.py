@@ -45,6 +45,20 @@ def test_a_copy_and_its_original_each_run_their_own_source(
         run(copy, "make", "install", "GROUPS=dev")
 
 
+def test_a_busy_machine_fails_no_property(installed_project: Path, tmp_path: Path) -> None:
+    shutil.copy(installed_project / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "test_slow.py").write_text(
+        "import time\n"
+        "from hypothesis import given, strategies as st\n"
+        "@given(st.booleans())\n"
+        "def test_slow(value):\n"
+        "    time.sleep(0.5)\n"
+    )
+    here = ("env", "--unset=CI", "--unset=GITHUB_ACTIONS")
+    python = str(installed_project / ".venv/bin/python")
+    assert "1 passed" in run(tmp_path, *here, python, "-m", "pytest", "test_slow.py")
+
+
 @pytest.mark.parametrize("slug", ["a", "x" * 32])
 def test_format_and_style_do_not_depend_on_the_names(
     bake: Bake, installed_project: Path, slug: str

@@ -88,7 +88,7 @@ def tables(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(DEALS)
 def test_hosts_share_the_files(
     dataset_path: Path,
@@ -118,7 +118,7 @@ def test_hosts_share_the_files(
         assert sorted(rows[side]) == rows_of(dataset_path / side)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 8), st.lists(st.integers(0, 50), min_size=1, max_size=12))
 def test_no_host_reads_more_than_another_by_more_than_one_file(
     tmp_path_factory: pytest.TempPathFactory, count: int, sizes: list[int]
