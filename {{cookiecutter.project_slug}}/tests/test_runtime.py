@@ -1,6 +1,8 @@
 import argparse
+import importlib.metadata
 import json
 import os
+import platform
 import pty
 import signal
 import subprocess
@@ -138,6 +140,15 @@ def test_record_names_commit_and_hides_secrets(tmp_path: Path, job: Job) -> None
     assert done.returncode == 0
     assert record(tmp_path)["commit"] == "abc"
     assert "hunter2" not in done.stdout + json.dumps(record(tmp_path))
+
+
+def test_record_names_the_versions_of_what_was_imported(tmp_path: Path, job: Job) -> None:
+    assert job("import threadpoolctl, xdist").returncode == 0
+    versions = record(tmp_path)["versions"]
+    assert versions.pop("python") == platform.python_version()
+    assert versions == {name: importlib.metadata.version(name) for name in versions}
+    assert {"pytest-xdist", "threadpoolctl", "tqdm"} <= set(versions)
+    assert not {"hypothesis", "scikit-learn", "types-tqdm"} & set(versions)
 
 
 def test_hosts_write_records_of_their_own(base: Path, tmp_path: Path, job: Job) -> None:
