@@ -6,13 +6,11 @@ git.
 """
 
 import itertools
-import sys
 import tempfile
 from pathlib import Path
 
-from timing import REPOSITORY, compare, shell
+from timing import COOKIECUTTER, REPOSITORY, compare, shell
 
-COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--no-input", "--default-config")
 ONLY_GIT = """\
 import os
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from timing import generate
+
 HERE = Path(__file__).resolve().parent
 BASE, OURS, BLOG = "python:3.13-slim", "benchmark/ours", "benchmark/blog"
 LABEL = "benchmark=image"
@@ -34,7 +36,9 @@ Row = tuple[str, float, float, float]
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            rows = measure(generate(Path(folder)))
+            project = generate(Path(folder))
+            run("make", "-C", project, ".tools/installed")
+            rows = measure(project)
         finally:
             built = output("docker", "image", "ls", "--quiet", "--filter", f"label={LABEL}").split()
             if built:
@@ -74,15 +78,6 @@ def compare(
         times.append((ours(), baseline()))
         print(f"{times[-1][0]:8.2f}{times[-1][1]:8.2f}", file=sys.stderr)
     return median(one for one, _ in times), median(other for _, other in times)
-
-
-def generate(folder: Path) -> Path:
-    """The default project, with its tools for locking."""
-    cookiecutter = (sys.executable, "-m", "cookiecutter", "--no-input", "--default-config")
-    run(*cookiecutter, "--output-dir", folder, HERE.parent)
-    project = next(path for path in folder.iterdir() if path.is_dir())
-    run("make", "-C", project, ".tools/installed")
-    return project
 
 
 def build(project: Path, recipe: Path, image: str, *options: str) -> float:

@@ -6,19 +6,15 @@ Goals: a ratio of at most 0.3, and 30 seconds.
 """
 
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
-from timing import REPOSITORY, compare, shell
+from timing import compare, generate, shell
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        command = (sys.executable, "-m", "cookiecutter", "--no-input", "--default-config")
-        shell(scratch, *command, "--output-dir", scratch, REPOSITORY)
-        project = scratch / "penguin-species"
+        project = generate(Path(folder))
         by_poetry = project / "poetry-install.mk"
         by_poetry.write_text(
             "GROUPS := dev launch\ninclude environment.mk\n"

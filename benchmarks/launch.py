@@ -3,11 +3,10 @@
 Both in one environment, which holds the SDK, with warm bytecode.
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
-from timing import REPOSITORY, compare, shell
+from timing import compare, generate, shell
 
 CLIENT = "from launch import aws; aws.client('sagemaker')"
 PROCESSOR = f"from sagemaker.core.processing import Processor; {CLIENT}"
@@ -15,10 +14,7 @@ PROCESSOR = f"from sagemaker.core.processing import Processor; {CLIENT}"
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        command = (sys.executable, "-m", "cookiecutter", "--no-input", "--default-config")
-        shell(scratch, *command, "--output-dir", scratch, REPOSITORY)
-        project = scratch / "penguin-species"
+        project = generate(Path(folder))
         settings = project / "aws.env"
         settings.write_text(f"{settings.read_text()}AWS_REGION=eu-west-1\n")
         shell(project, "make", "install", "GROUPS=launch pipeline")

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from timing import REPOSITORY, shell
+from timing import generate, shell
 
 ROWS, SIZES = 1_000_000, (1, 10, 100)
 ROUNDS = {1: 5, 10: 3, 100: 1}
@@ -79,6 +79,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         project = generate(scratch)
+        shell(project, "make", "install")
         pandas = install_pandas(scratch)
         one, many = scratch / "one", scratch / "many"
         make(project, one, many)
@@ -90,15 +91,6 @@ def main() -> None:
                 shutil.rmtree(many)
         print_sizes(project, one)
         print_pandas(project, pandas, one / "10")
-
-
-def generate(scratch: Path) -> Path:
-    """The default project, with what launching needs."""
-    command = (sys.executable, "-m", "cookiecutter", "--no-input", "--default-config")
-    shell(scratch, *command, "--output-dir", scratch, REPOSITORY)
-    project = scratch / "penguin-species"
-    shell(project, "make", "install")
-    return project
 
 
 def install_pandas(scratch: Path) -> Path:

@@ -1,12 +1,14 @@
-"""Compare commands fairly: in turn, several rounds, medians and the ratio of each to a baseline."""
+"""What the benchmarks share: the default project, and a comparison of commands that is fair."""
 
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
+COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--no-input", "--default-config")
 
 
 def shell(folder: Path, *command: str | Path) -> None:
@@ -22,6 +24,13 @@ def shell(folder: Path, *command: str | Path) -> None:
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}")
+
+
+def generate(folder: Path) -> Path:
+    """Generate the default project in an empty folder."""
+    shell(folder, *COOKIECUTTER, "--output-dir", folder, REPOSITORY)
+    (project,) = folder.iterdir()
+    return project
 
 
 def compare(cases: Mapping[str, Callable[[], object]], baseline: str, rounds: int) -> None:
