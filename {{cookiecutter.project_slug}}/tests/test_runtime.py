@@ -151,6 +151,15 @@ def test_record_names_the_versions_of_what_was_imported(tmp_path: Path, job: Job
     assert not {"hypothesis", "scikit-learn", "types-tqdm"} & set(versions)
 
 
+def test_record_names_the_version_that_is_found_first(tmp_path: Path, job: Job) -> None:
+    hidden = tmp_path / "later" / "tqdm-0.0.dist-info"
+    hidden.mkdir(parents=True)
+    (hidden / "METADATA").write_text("Metadata-Version: 2.1\nName: tqdm\nVersion: 0.0\n")
+    (hidden / "RECORD").write_text("tqdm/__init__.py,,\n")
+    assert job(f"sys.path.append({str(hidden.parent)!r})").returncode == 0
+    assert record(tmp_path)["versions"]["tqdm"] == importlib.metadata.version("tqdm")
+
+
 def test_hosts_write_records_of_their_own(base: Path, tmp_path: Path, job: Job) -> None:
     configure(base, ["algo-1", "algo-2"], "algo-2")
     assert job("").returncode == 0

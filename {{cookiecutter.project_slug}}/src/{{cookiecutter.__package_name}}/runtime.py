@@ -376,12 +376,14 @@ def _versions() -> dict[str, str]:
     """Versions of Python and of every distribution that the job imported."""
     imported = {name.partition(".")[0] for name in sys.modules}
     # packages_distributions() of importlib.metadata finds the same several times as slowly.
-    versions = {
-        distribution.name: distribution.version
+    names = {
+        distribution.name
         for distribution in importlib.metadata.distributions()
         if imported.intersection(_MODULE.findall(distribution.read_text("RECORD") or ""))
     }
-    return {"python": platform.python_version()} | dict(sorted(versions.items()))
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in sorted(names)
+    }
 
 
 def _records(path: Path) -> list[Path]:
