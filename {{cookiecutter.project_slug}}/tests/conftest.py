@@ -1,3 +1,9 @@
+"""What the tests share.
+
+Handlers are imported where they run, not at the top of a file: every worker reads every file of
+tests, and would load scikit-learn to do so.
+"""
+
 from pathlib import Path
 
 import pytest

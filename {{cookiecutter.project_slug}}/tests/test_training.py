@@ -9,11 +9,12 @@ import pytest
 
 from {{ cookiecutter.__package_name }} import dataset
 from {{ cookiecutter.__package_name }}.runtime import JobError
-from {{ cookiecutter.__package_name }}.training import TrainingHandler
-from {{ cookiecutter.__package_name }}.tuning import best_parameters
+from {{ cookiecutter.__package_name }}.trials import best_parameters
 
 
 def train(dataset_path: Path, trials_path: Path | None, output: Path, seed: int = 0) -> Any:
+    from {{ cookiecutter.__package_name }}.training import TrainingHandler
+
     output.mkdir()
     TrainingHandler(seed=seed).run(dataset_path, trials_path, output)
     return json.loads((output / "metrics.json").read_text())

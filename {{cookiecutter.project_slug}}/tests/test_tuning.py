@@ -3,12 +3,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sklearn.base import clone
-from sklearn.tree import DecisionTreeClassifier
 
-from {{ cookiecutter.__package_name }} import model
+from {{ cookiecutter.__package_name }} import trials
 from {{ cookiecutter.__package_name }}.runtime import Host, JobError
-from {{ cookiecutter.__package_name }}.tuning import TuningHandler, best_parameters
 
 
 def contents(path: Path) -> dict[str, Any]:
@@ -16,14 +13,18 @@ def contents(path: Path) -> dict[str, Any]:
 
 
 def test_trials_are_numbered_and_scored(trials_path: Path) -> None:
-    trials = contents(trials_path).values()
-    assert sorted(trial["trial"] for trial in trials) == [0, 1, 2, 3]
-    assert all(0.8 < trial["accuracy"] <= 1 for trial in trials)
+    found = contents(trials_path).values()
+    assert sorted(trial["trial"] for trial in found) == [0, 1, 2, 3]
+    assert all(0.8 < trial["accuracy"] <= 1 for trial in found)
 
 
-def tune(dataset_path: Path, output: Path, host: Host) -> dict[str, Any]:
+def tune(
+    dataset_path: Path, output: Path, host: Host | None = None, folds: int = 2
+) -> dict[str, Any]:
+    from {{ cookiecutter.__package_name }}.tuning import TuningHandler
+
     output.mkdir()
-    TuningHandler(trials=6, folds=2, seed=0, host=host).run(dataset_path, output)
+    TuningHandler(trials=6, folds=folds, seed=0, host=host).run(dataset_path, output)
     return contents(output)
 
 
@@ -31,9 +32,13 @@ def tune(dataset_path: Path, output: Path, host: Host) -> dict[str, Any]:
 def test_hosts_share_the_trials(
     dataset_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    small = DecisionTreeClassifier(random_state=0)
-    monkeypatch.setattr(model, "build", lambda parameters, _: clone(small).set_params(**parameters))
-    trials_of_one_host = tune(dataset_path, tmp_path / "one", Host())
+    from sklearn.tree import DecisionTreeClassifier
+
+    def small(parameters: dict[str, Any], seed: int) -> DecisionTreeClassifier:
+        return DecisionTreeClassifier(random_state=seed, **parameters)
+
+    monkeypatch.setattr("{{ cookiecutter.__package_name }}.model.build", small)
+    trials_of_one_host = tune(dataset_path, tmp_path / "one")
     shared: dict[str, Any] = {}
     for index in range(count):
         name = f"algo-{index + 1}"
@@ -44,11 +49,9 @@ def test_hosts_share_the_trials(
 
 
 def test_best_of_equals_is_the_first(tmp_path: Path) -> None:
-    (tmp_path / "trials").mkdir()
     for number, accuracy in enumerate([0.5, 0.9, 0.9]):
-        trial = {"trial": number, "accuracy": accuracy, "parameters": {"max_depth": number}}
-        (tmp_path / "trials" / f"{number}.json").write_text(json.dumps(trial))
-    assert best_parameters(tmp_path) == {"max_depth": 1}
+        trials.write(tmp_path, number, {"max_depth": number}, accuracy)
+    assert trials.best_parameters(tmp_path) == {"max_depth": 1}
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"trial": 0}'])
@@ -57,15 +60,15 @@ def test_names_the_file_that_is_no_trial(tmp_path: Path, content: str) -> None:
     file.parent.mkdir()
     file.write_text(content)
     with pytest.raises(JobError, match=str(file)):
-        best_parameters(tmp_path)
+        trials.best_parameters(tmp_path)
 
 
 def test_no_trials(tmp_path: Path) -> None:
     (tmp_path / "trials").mkdir()
     with pytest.raises(JobError, match=str(tmp_path)):
-        best_parameters(tmp_path)
+        trials.best_parameters(tmp_path)
 
 
 def test_more_folds_than_rows(dataset_path: Path, tmp_path: Path) -> None:
     with pytest.raises(JobError, match="300 folds"):
-        TuningHandler(trials=1, folds=300, seed=0).run(dataset_path, tmp_path)
+        tune(dataset_path, tmp_path / "out", folds=300)

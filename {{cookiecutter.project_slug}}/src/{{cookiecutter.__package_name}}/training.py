@@ -9,7 +9,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from . import dataset, model
 from .runtime import JobError
-from .tuning import best_parameters
+from .trials import best_parameters
 
 _logger = logging.getLogger(__name__)
 

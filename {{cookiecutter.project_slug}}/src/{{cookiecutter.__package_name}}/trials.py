@@ -1,0 +1,36 @@
+"""The trials: what tune writes and train reads, a file of JSON for each."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .runtime import JobError, files_below
+
+_FOLDER = "trials"
+
+
+def write(path: Path, number: int, parameters: dict[str, Any], accuracy: float) -> None:
+    """Write ``trials/<number>.json`` below ``path``; ``accuracy`` is from 0 to 1."""
+    trial = {"trial": number, "parameters": parameters, "accuracy": accuracy}
+    (path / _FOLDER).mkdir(exist_ok=True)
+    file = path / _FOLDER / f"{number:04}.json"
+    file.write_text(json.dumps(trial) + "\n", encoding="utf-8")
+
+
+def best_parameters(path: Path) -> dict[str, Any]:
+    """The parameters of the best trial below ``path``; of equals, those of the first.
+
+    Raises:
+        JobError: there is no trial, or a file that is none.
+    """
+    trials = []
+    for file in files_below(path / _FOLDER, "*.json"):
+        try:
+            trial = json.loads(file.read_text(encoding="utf-8"))
+            trials.append((-trial["accuracy"], int(trial["trial"]), dict(trial["parameters"])))
+        except (ValueError, KeyError, TypeError) as error:
+            raise JobError(f"{file}: not a trial written by tune") from error
+    if not trials:
+        raise JobError(f"{path}: no trials")
+    parameters: dict[str, Any] = min(trials, key=lambda trial: trial[:2])[2]
+    return parameters
