@@ -143,7 +143,7 @@ def test_record_names_commit_and_hides_secrets(tmp_path: Path, job: Job) -> None
 
 
 def test_record_names_the_versions_of_what_was_imported(tmp_path: Path, job: Job) -> None:
-    assert job("import threadpoolctl, xdist").returncode == 0
+    assert job("import threadpoolctl, tqdm, xdist").returncode == 0
     versions = record(tmp_path)["versions"]
     assert versions.pop("python") == platform.python_version()
     assert versions == {name: importlib.metadata.version(name) for name in versions}
@@ -156,7 +156,7 @@ def test_record_names_the_version_that_is_found_first(tmp_path: Path, job: Job) 
     hidden.mkdir(parents=True)
     (hidden / "METADATA").write_text("Metadata-Version: 2.1\nName: tqdm\nVersion: 0.0\n")
     (hidden / "RECORD").write_text("tqdm/__init__.py,,\n")
-    assert job(f"sys.path.append({str(hidden.parent)!r})").returncode == 0
+    assert job(f"import tqdm; sys.path.append({str(hidden.parent)!r})").returncode == 0
     assert record(tmp_path)["versions"]["tqdm"] == importlib.metadata.version("tqdm")
 
 

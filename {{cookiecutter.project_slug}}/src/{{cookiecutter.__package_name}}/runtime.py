@@ -1,12 +1,11 @@
 """What every job shares: what SageMaker Processing tells a container and wants back from it.
 
-Only the standard library and tqdm are imported, so that a wrong option is refused before the
-heavy libraries load.
+Only the standard library is imported at the top: --help and a wrong option need not wait for what
+loads slowly.
 """
 
 import argparse
 import fnmatch
-import importlib.metadata
 import json
 import logging
 import os
@@ -23,8 +22,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
-
-from tqdm import tqdm
 
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"
@@ -210,6 +207,8 @@ def files_below(path: Path, pattern: str) -> list[Path]:
 
 def progress(items: Sequence[_T], what: str) -> Iterable[_T]:
     """Iterate with a progress bar on a terminal, and with a log line now and then elsewhere."""
+    from tqdm import tqdm
+
     if sys.stderr.isatty():
         return tqdm(items, desc=what)
     return tqdm(items, desc=what, file=_LogLines(), mininterval=_PROGRESS_SECONDS, ascii=True)
@@ -374,6 +373,8 @@ def _base() -> Path:
 
 def _versions() -> dict[str, str]:
     """Versions of Python and of every distribution that the job imported."""
+    import importlib.metadata
+
     imported = {name.partition(".")[0] for name in sys.modules}
     # packages_distributions() of importlib.metadata finds the same several times as slowly.
     names = {
