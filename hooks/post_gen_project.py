@@ -82,5 +82,5 @@ ECR repository  {"as aws.env had it" if kept else ECR_REPOSITORY}
 
   cd {PROJECT}
   make run
-  make test
+  make check
 """)

@@ -1,6 +1,7 @@
 """A generated project at work: installed, checked, run, moved."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -19,13 +20,29 @@ def results(project: Path) -> Any:
 
 
 def test_is_clean_at_once_after_a_move(installed_project: Path) -> None:
-    run(installed_project, "make", "lint")
-    output = run(installed_project, "make", "test")
+    output = run(installed_project, "make", "check")
+    assert re.search(r"Success: no issues found in \d+ source files", output)
     assert re.search(r"\d+ passed in", output)
     assert "skipped" not in output
     run(installed_project, "make", "run")
     assert results(installed_project)["n"] > 0
     assert run(installed_project, "git", "status", "--porcelain") == ""
+
+
+def test_check_tells_of_both_lint_and_tests(installed_project: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(installed_project, tmp_path / "copy", symlinks=True))
+    (copy / "tests" / "test_wrong.py").write_text("def test_wrong() -> None :\n    assert 0\n")
+    done = subprocess.run(
+        ("make", "check"),
+        cwd=copy,
+        env=os.environ | {"PYTEST_ADDOPTS": "-k wrong"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "1 file would be reformatted" in done.stdout
+    assert "FAILED tests/test_wrong.py" in done.stdout
 
 
 def test_a_copy_and_its_original_each_run_their_own_source(

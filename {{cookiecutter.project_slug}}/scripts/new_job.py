@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = next(ROOT.glob("src/*/runtime.py")).parent.name
 NEXT = """
-  make test
+  make check
   make run
   .venv/bin/python -m launch {name} --help
 
