@@ -87,3 +87,10 @@ def test_nonsense_is_refused(
     assert named in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [["--input_pth", "data"], ["data"]])
+def test_what_is_unknown_is_told_before_a_default(repository: Path, options: list[str]) -> None:
+    done = start(repository, "preprocess", *options)
+    assert done.returncode == 2
+    assert f"unrecognized arguments: {options[0]}" in done.stderr

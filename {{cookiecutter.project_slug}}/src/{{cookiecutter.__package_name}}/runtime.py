@@ -60,6 +60,14 @@ class JobParser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
+        """Parse a command line, and refuse an unknown name before a default that is missing."""
+        given = argparse.Namespace(**dict.fromkeys(action.dest for action in self._actions))
+        _, unknown = self.parse_known_args(argv, given)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return self.parse_args(argv)
+
     def error(self, message: str) -> NoReturn:
         message = _one_line(self._hide_secrets(message))
         _leave_message(f"{self.prog}: {message}")
@@ -230,7 +238,7 @@ def main(
     logging.basicConfig(
         stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     started = datetime.now(UTC)
     arguments = {
         name: "***" if _SECRET.search(name) else value for name, value in vars(args).items()
