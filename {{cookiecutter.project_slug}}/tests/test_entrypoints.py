@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,17 @@ def test_what_is_unknown_is_told_before_a_default(repository: Path, options: lis
     done = start(repository, "preprocess", *options)
     assert done.returncode == 2
     assert f"unrecognized arguments: {options[0]}" in done.stderr
+
+
+@pytest.mark.parametrize("folder", [".", "train"])
+def test_an_output_that_would_replace_an_input_is_refused(
+    repository: Path, raw: Path, tmp_path: Path, folder: str
+) -> None:
+    output = tmp_path / "output"
+    shutil.copytree(raw, output / folder)
+    before = sorted(output.rglob("*"))
+    options = ("--input_path", output / folder, "--output_path", output)
+    done = start(repository, "preprocess", *options)
+    assert done.returncode == 2
+    assert "--output_path" in done.stderr.splitlines()[-1]
+    assert sorted(output.rglob("*")) == before

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,23 +61,34 @@ class JobParser(argparse.ArgumentParser):
         )
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
-        """Parse a command line, and refuse an unknown name before a default that is missing."""
+        """Parse a command line; an unknown name is refused before a default that is missing."""
         given = argparse.Namespace(**dict.fromkeys(action.dest for action in self._actions))
         _, unknown = self.parse_known_args(argv, given)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return self.parse_args(argv)
+        args = self.parse_args(argv)
+        self._check_places(vars(args))
+        return args
 
     def error(self, message: str) -> NoReturn:
         message = _one_line(self._hide_secrets(message))
         _leave_message(f"{self.prog}: {message}")
         super().error(message)
 
-    def outputs(self) -> list[str]:
-        """The names of the arguments that are output channels."""
+    def channels(self, root: str) -> list[str]:
+        """The names of the arguments that are channels below ``INPUT`` or ``OUTPUT``."""
         return [
-            action.dest for action in self._actions if str(action.default).startswith(f"{OUTPUT}/")
+            action.dest for action in self._actions if str(action.default).startswith(f"{root}/")
         ]
+
+    def _check_places(self, args: Mapping[str, Any]) -> None:
+        """Refuse an output in whose place another channel lies: it could be replaced."""
+        names = [*self.channels(INPUT), *self.channels(OUTPUT)]
+        places = {name: Path(os.path.realpath(args[name])) for name in names}
+        for output in self.channels(OUTPUT):
+            for name, place in places.items():
+                if name != output and place.is_relative_to(places[output]):
+                    self.error(f"argument --{output}: {args[output]} holds --{name}")
 
     def _hide_secrets(self, message: str) -> str:
         """Take out what argparse quotes of secret options, and of those that may be misspelt."""
@@ -244,11 +255,12 @@ def main(
         name: "***" if _SECRET.search(name) else value for name, value in vars(args).items()
     }
     _logger.info("arguments %s", json.dumps(arguments, default=str))
-    publication = _Publication([getattr(args, name) for name in parser.outputs()])
+    outputs = parser.channels(OUTPUT)
+    publication = _Publication([getattr(args, name) for name in outputs])
     _exit_on_signals(publication)
     try:
         host = this_host()
-        staged = zip(parser.outputs(), publication.begin(), strict=True)
+        staged = zip(outputs, publication.begin(), strict=True)
         run(argparse.Namespace(**{**vars(args), **dict(staged)}))
         record = {
             "job": Path(parser.prog).stem,
