@@ -2,7 +2,7 @@
 
 Goal: a ratio of at most 1.5. The other lines are what no hook can be blamed for: git's share, in a
 commit of as many files as the project has, and this template with hooks that do nothing but call
-git. Leave two minutes between runs: ext4 without a journal does not reuse an inode for a minute
+git. Leave two minutes between runs: ext4 without a journal reuses no inode for a minute or more
 after its file was deleted, and each run ends by deleting thousands.
 """
 

@@ -61,7 +61,11 @@ class JobParser(argparse.ArgumentParser):
         )
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
-        """Parse a command line; an unknown name is refused before a default that is missing."""
+        """Parse a command line, as ``parse_args`` does, and refuse more of what is wrong.
+
+        An unknown name is told before a default that is missing. An output whose folder holds
+        another channel is refused: the job could replace it.
+        """
         given = argparse.Namespace(**dict.fromkeys(action.dest for action in self._actions))
         _, unknown = self.parse_known_args(argv, given)
         if unknown:
@@ -82,10 +86,10 @@ class JobParser(argparse.ArgumentParser):
         ]
 
     def _check_places(self, args: Mapping[str, Any]) -> None:
-        """Refuse an output in whose place another channel lies: it could be replaced."""
-        names = [*self.channels(INPUT), *self.channels(OUTPUT)]
+        outputs = self.channels(OUTPUT)
+        names = [*self.channels(INPUT), *outputs]
         places = {name: Path(os.path.realpath(args[name])) for name in names}
-        for output in self.channels(OUTPUT):
+        for output in outputs:
             for name, place in places.items():
                 if name != output and place.is_relative_to(places[output]):
                     self.error(f"argument --{output}: {args[output]} holds --{name}")
