@@ -2,24 +2,24 @@ PROJECT := {{cookiecutter.project_slug}}
 TOOLS := $(PROJECT)/tools.txt
 DEFAULT_GROUPS := dev
 CHECK := .ci/run
-include $(PROJECT)/environment.mk
+include $(PROJECT)/venv.mk
 
 COOKIECUTTER := .venv/bin/python -m cookiecutter --no-input --default-config
 
 .PHONY: help
 .DEFAULT_GOAL := help
-help: ## list these verbs
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: $(RUNNABLE) ## generate the default project, run its jobs and show the result
+demo: $(RUNTIME_VENV) ## generate the default project, run its jobs and show the result
 	@rm -rf build/demo && mkdir -p build/demo
 	@$(COOKIECUTTER) --output-dir build/demo .
 	@cp -R .tools build/demo/*/
 	@$(MAKE) --no-print-directory -C build/demo/* run
 
 .PHONY: install
-install: $(INSTALLED) ## make .venv, with what the tests need
+install: $(DEV_VENV) ## make .venv, with what the tests need
 
 .PHONY: lint
 lint: install ## check format, style and types
@@ -44,14 +44,21 @@ moments: install ## stop and kill each job at 300 moments, and count what was le
 	MOMENTS=100 .venv/bin/python -m pytest -s tests/test_moments.py
 
 .PHONY: lock
-lock: .tools/installed ## write both lock files anew: the template's own and the shipped one
+lock: .tools/installed ## update both lock files: the template's own and the shipped one
 	@POETRY_PYPI_MIRROR_URL="$${POETRY_PYPI_MIRROR_URL:-$(INDEX)}" $(POETRY) lock
-	@$(MAKE) --no-print-directory $(RUNNABLE)
+	@$(MAKE) --no-print-directory $(RUNTIME_VENV)
 	@rm -rf build/lock && mkdir -p build/lock
 	@$(COOKIECUTTER) --output-dir build/lock .
 	@cp -R .tools build/lock/*/
 	@$(MAKE) --no-print-directory -C build/lock/* lock
 	@cp build/lock/*/poetry.lock '$(PROJECT)/poetry.lock'
+
+# What tests/sdk_environment.py gives to the contract tests: the SageMaker SDK, away from the rest.
+build/sdk/installed: .tools/installed pyproject.toml poetry.lock
+	@$(UV) venv --quiet --clear --python .tools/bin/python build/sdk
+	@$(POETRY) export --only sdk --output build/sdk/requirements.txt
+	@$(FROM_INDEX) $(UV) pip sync --quiet --python build/sdk --require-hashes build/sdk/requirements.txt
+	@touch $@
 
 .PHONY: release
 release: .tools/installed ## check everything, then write VERSION=x.y.z, commit and tag it

@@ -17,7 +17,7 @@ def main() -> None:
         project = generate(Path(folder))
         by_poetry = project / "poetry-install.mk"
         by_poetry.write_text(
-            "GROUPS := dev launch\ninclude environment.mk\n"
+            "GROUPS := dev launch\ninclude venv.mk\n"
             "poetry-install: .tools/installed\n"
             "\tPOETRY_PYPI_MIRROR_URL=$(INDEX) $(POETRY) install $(GROUPS:%=--with %)\n"
         )

@@ -10,7 +10,7 @@ from timing import compare, generate, shell
 
 RUNTIME = "import importlib.metadata; from penguin_species import runtime"
 LIBRARY = f"{RUNTIME}; importlib.metadata.packages_distributions()"
-RECORD = f"{RUNTIME}; runtime._versions()"
+RECORD = f"{RUNTIME}.versions; runtime.versions.imported_versions()"
 
 
 def main() -> None:

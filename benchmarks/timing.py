@@ -1,5 +1,6 @@
 """What the benchmarks share: the default project, and a comparison of commands that is fair."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -12,10 +13,12 @@ COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--no-input", "--default-c
 
 
 def shell(folder: Path, *command: str | Path) -> None:
-    """Run a command that must succeed; what it prints is shown only where it does not."""
+    """Run a command that must succeed, as on a user's machine; its output is shown if it fails."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         command,
         cwd=folder,
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

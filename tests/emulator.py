@@ -119,7 +119,12 @@ class Emulator(account.Endpoint):
             return _answer(start_response, {"PipelineExecutionSteps": execution.steps})
         if target[2] in ("DescribeImages", "BatchGetImage"):
             self._mirror(request["repositoryName"])
+        if target[2] == "CreateProcessingJob" and request["ProcessingJobName"] in self._jobs:
+            error = {"__type": "ResourceInUse", "message": "Job name must be unique"}
+            return _answer(start_response, error, "400 Bad Request")
         status, headers, answer = self._ask_moto(environ)
+        if status.startswith("200") and target[2] == "FilterLogEvents":
+            return _answer(start_response, _select(json.loads(answer), request))
         if status.startswith("200") and target[2] == "CreateProcessingJob":
             self._start(Job(request))
         if status.startswith("200") and target[2] == "DescribeProcessingJob":
@@ -337,6 +342,13 @@ def emulator(images: registry.Server, folder: Path) -> Iterator[Emulator]:
 def _answer(start: StartResponse, body: dict[str, Any], status: str = "200 OK") -> list[bytes]:
     start(status, [("Content-Type", "application/x-amz-json-1.1")])
     return [json.dumps(body).encode()]
+
+
+def _select(answer: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """Leave what FilterLogEvents was asked for, in its order; moto ignores the prefix."""
+    prefix = request.get("logStreamNamePrefix", "")
+    events = [event for event in answer["events"] if event["logStreamName"].startswith(prefix)]
+    return {**answer, "events": sorted(events, key=lambda event: event["timestamp"])}
 
 
 def _below(path: str) -> str:

@@ -1,15 +1,17 @@
-"""Executions of pipelines: what a definition asks for, in the order that its references ask for."""
+"""Executes the definitions of pipelines: each step once what it refers to is known."""
 
 import json
 import re
+import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+_POLL_SECONDS = 0.1
 _TYPES = {"Float": float, "Integer": int, "String": str}
 
 
 class Service(Protocol):
-    """What an execution needs of the service."""
+    """The part of the service that an execution needs."""
 
     def client(self, service: str) -> Any: ...
 
@@ -18,21 +20,21 @@ class Service(Protocol):
 
 @dataclass
 class Execution:
-    """A pipeline that was started. https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines.html"""
+    """An execution of a pipeline. https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines.html"""
 
     service: Service
     arn: str
     definition: dict[str, Any]
     parameters: dict[str, Any]
     cache: dict[str, str]
-    """The names of jobs that were completed, by what they were asked for."""
+    """The names of completed jobs, by what SageMaker compares."""
     status: str = "Executing"
     steps: list[dict[str, Any]] = field(default_factory=list)
-    """As ListPipelineExecutionSteps has them."""
+    """As ListPipelineExecutionSteps returns them."""
     _jobs: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Run each step once what it refers to is there, to the first that fails."""
+        """Run the steps to the first that fails."""
         try:
             self._run_all()
         except Exception as error:
@@ -40,15 +42,21 @@ class Execution:
             self.steps[-1] |= {"StepStatus": "Failed", "FailureReason": repr(error)}
             raise
 
+    def wait(self) -> None:
+        """Return when the execution has ended."""
+        while self.status == "Executing":
+            time.sleep(_POLL_SECONDS)
+
     def _run_all(self) -> None:
-        for item in self.definition["Parameters"]:
-            value = self.parameters.get(item["Name"], item.get("DefaultValue"))
-            self.parameters[item["Name"]] = _TYPES[item["Type"]](value)
+        defined = {item["Name"]: item for item in self.definition["Parameters"]}
+        for name, item in defined.items():
+            value = self.parameters[name] if name in self.parameters else item["DefaultValue"]
+            self.parameters[name] = _TYPES[item["Type"]](value)
         waiting = list(self.definition["Steps"])
         while waiting and self.status == "Executing":
             ready = [step for step in waiting if _references(step) <= self._jobs.keys()]
             if not ready:
-                raise ValueError(f"nothing comes before {waiting[0]['Name']}")
+                raise ValueError(f"{waiting[0]['Name']} refers to a step that never runs")
             waiting.remove(ready[0])
             self._run(ready[0])
         if self.status == "Executing":
@@ -67,7 +75,7 @@ class Execution:
         request = self._value(step["Arguments"])
         kept = ("AppSpecification", "Environment", "ProcessingInputs")
         key = json.dumps([request.get(name) for name in kept], sort_keys=True)
-        if step["CacheConfig"]["Enabled"] and key in self.cache:
+        if step.get("CacheConfig", {}).get("Enabled") and key in self.cache:
             state["CacheHitResult"] = {"SourcePipelineExecutionArn": self.arn}
             name = self.cache[key]
         else:
@@ -97,7 +105,7 @@ class Execution:
         return str(self._value(step["Arguments"]["ErrorMessage"]))
 
     def _value(self, value: Any) -> Any:
-        """A part of the definition with all that it refers to filled in."""
+        """Return a part of the definition with its references replaced by values."""
         if isinstance(value, list):
             return [self._value(item) for item in value]
         if not isinstance(value, dict):

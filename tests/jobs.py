@@ -1,9 +1,10 @@
-"""The jobs of an installed project, as many as a test likes.
+"""Runs the jobs of an installed project, many of them in a short time.
 
 Each is a fork of one process that has imported the libraries, so that it takes a fraction of a
-second, and does from its arguments on what a process of its own does.
+second. From its arguments on it does the same as a separate process.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -42,15 +43,15 @@ for line in sys.stdin:
 
 @dataclass(frozen=True)
 class Jobs:
-    """Starts jobs as one whom permissions bind, even where the tests are root's."""
+    """Starts jobs as a user whom permissions restrict, even if the tests run as root."""
 
     raw: Path
     full: Path
-    """A disk that is full, for the jobs: here it is an empty folder."""
+    """A full disk for the jobs; the tests see an empty folder."""
     _driver: subprocess.Popen[str]
 
     def start(self, name: str, base: Path, **options: object) -> int:
-        """Start an entrypoint, with a folder that stands for ``/opt/ml``; the process's id."""
+        """Start an entrypoint, with a folder that stands for ``/opt/ml``, and return its pid."""
         words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
         env = {"SAGEMAKER_BASE_DIR": str(base), "API_TOKEN": "S3NT1NEL"}
         argv = [f"entrypoints/{name}.py", *words]
@@ -58,7 +59,7 @@ class Jobs:
         return int(self._answer())
 
     def wait(self, process: int, output: Path) -> tuple[int, list[str]]:
-        """Wait for a job: its exit code, and the names in its output."""
+        """Wait for a job, and return its exit code and the names in its output."""
         self._order(wait=process, output=str(output))
         code, names = json.loads(self._answer())
         return code, names
@@ -68,6 +69,21 @@ class Jobs:
         base.mkdir(exist_ok=True)
         process = self.start(name, base, output_path=output, **options)
         assert self.wait(process, output)[0] == 0, (base / "log").read_text()
+
+    @staticmethod
+    def write_record(output: Path) -> None:
+        """Make the record of an output list the files that are there now."""
+        record = output / "job.json"
+        files = {
+            path.relative_to(output).as_posix(): path.read_bytes()
+            for path in output.rglob("*")
+            if path.is_file() and path != record
+        }
+        listed = {
+            name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in files.items()
+        }
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"files": listed}))
 
     def _order(self, **order: object) -> None:
         assert self._driver.stdin

@@ -28,8 +28,10 @@ from PACKAGE import runtime
 
 def build_parser() -> runtime.JobParser:
     parser = runtime.JobParser(__doc__)
-    parser.add_argument("--input_path", type=runtime.folder, default=f"{runtime.INPUT}/some")
-    parser.add_argument("--more_path", type=runtime.folder, default=Path(runtime.INPUT, "more"))
+    parser.add_argument("--input_path", type=runtime.existing_dir, default=f"{runtime.INPUT}/some")
+    parser.add_argument(
+        "--more_path", type=runtime.existing_dir, default=Path(runtime.INPUT, "more")
+    )
     parser.add_argument("--output_path", type=Path, default=f"{runtime.OUTPUT}/seen")
     parser.add_argument("--do", choices=["report", "fail", "collide", "sleep", "hang", "grow"])
     parser.add_argument("--names", nargs="*", default=[])
@@ -58,7 +60,6 @@ def run(args: argparse.Namespace) -> None:
     name = "seen.json" if args.do == "collide" else f"{host.name}.json"
     (args.output_path / "below").mkdir()
     (args.output_path / "below" / name).write_text(json.dumps(seen, default=str))
-    (args.output_path / "link").symlink_to("/etc/passwd")
 
 
 if __name__ == "__main__":
@@ -89,7 +90,7 @@ def launch(project: Path, no_aws: dict[str, str]) -> Iterator[Launch]:
     before = _left()
     python = project / ".venv" / "bin" / "python"
 
-    def launch(*words: str, env: Mapping[str, str] | None = None, python: Path = python) -> Any:
+    def launch(*words: str, env: Mapping[str, str] | None = None) -> Any:
         return subprocess.run(
             [python, "-m", "launch", *words],
             cwd=project,
@@ -100,7 +101,7 @@ def launch(project: Path, no_aws: dict[str, str]) -> Iterator[Launch]:
         )
 
     yield launch
-    left = list((project / "out").glob(".launch-*")) + sorted(_left() - before)
+    left = list(project.rglob(".launch-*")) + sorted(_left() - before)
     shutil.rmtree(project / "out", ignore_errors=True)
     assert not left
 
@@ -139,14 +140,6 @@ def image(project: Path) -> Iterator[str]:
         build = ["scripts/build.sh"]
         built = subprocess.run(build, cwd=project, stdout=subprocess.PIPE, text=True, check=True)
         yield built.stdout.split()[-1]
-
-
-@pytest.fixture(scope="session")
-def sdk(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with SageMaker's SDK for pipelines, installed as the launcher advises."""
-    folder = Path(shutil.copytree(generated, tmp_path_factory.mktemp("sdk") / generated.name))
-    subprocess.run(["make", "install", "GROUPS=dev launch pipeline"], cwd=folder, check=True)
-    return folder / ".venv" / "bin" / "python"
 
 
 @pytest.fixture(scope="session")

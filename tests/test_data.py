@@ -1,4 +1,4 @@
-"""Each job against each kind of data that it cannot use: it fails, says why, and leaves nothing."""
+"""Each job with each kind of data that it cannot use: it fails, says why, and leaves nothing."""
 
 import json
 import re
@@ -18,7 +18,7 @@ pytest_plugins = ["jobs"]
 pytestmark = pytest.mark.slow
 
 SENTINEL = "S3NT1NEL"
-"""Stands in the data and in the environment, and may stand in no message."""
+"""Is in the data and in the environment, and must not be in any message."""
 
 PARTS = """
 import polars as pl, sys
@@ -37,7 +37,7 @@ for name, table in {
 
 
 Spoil = Callable[[Path, Path], None]
-"""Puts something unusable in the place of a file, out of a folder of tables that are Parquet."""
+"""Writes something unusable to a path, given a folder of tables in Parquet."""
 
 
 def content(data: bytes) -> Spoil:
@@ -80,9 +80,14 @@ def a_file(_: Path, output: Path) -> None:
     output.touch()
 
 
+def an_old_file(_: Path, output: Path) -> None:
+    output.mkdir()
+    (output / "old").touch()
+
+
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong, and what the user has to be told."""
+    """What is wrong, and what the user must be told."""
 
     spoil: Spoil
     reason: str
@@ -91,7 +96,9 @@ class Fault:
     name: str = "below/bad"
     names: str = "bad"
     others_speak: bool = False
-    """Whether a library prints lines of its own, which cannot be had without."""
+    """Whether a library prints lines of its own, which cannot be avoided."""
+    verifiable: bool = True
+    """Whether the file can be compared with a record; if not, inputs that need one are rejected."""
 
 
 HEADER = "species,island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex,year"
@@ -160,35 +167,47 @@ TRIALS = {
     "not UTF-8": Fault(content(b'{"trial": "S3NT1NEL\xff"}'), "not a trial"),
 }
 FILES = {
-    "no permission": Fault(unreadable, "Permission denied"),
-    "folder without permission": Fault(unreadable_folder, "Permission denied", names="below"),
+    "no permission": Fault(unreadable, "Permission denied", verifiable=False),
+    "folder without permission": Fault(
+        unreadable_folder, "Permission denied", names="below", verifiable=False
+    ),
     "strange name": Fault(content(b""), "not a", name=STRANGE, names=STRANGE_SHOWN),
-    "name of bytes": Fault(content(b""), "name is not UTF-8", name="below/\udcff", names=r"\udcff"),
+    "name of bytes": Fault(
+        content(b""),
+        "name is not UTF-8",
+        name="below/\udcff",
+        names=r"\udcff",
+        verifiable=False,
+    ),
 }
+LOOP = Fault(a_loop, "Too many levels of symbolic links", verifiable=False)
 NOT_A_FILE = {
     "CSV": {
-        "folder in its place": Fault(a_folder, "not a file"),
+        "folder instead": Fault(a_folder, "not a file"),
         "symlink loop": Fault(a_loop, "not a file"),
     },
     "Parquet": {
-        "folder in its place": Fault(a_folder, "not a table written by preprocess"),
-        "symlink loop": Fault(a_loop, "Too many levels of symbolic links"),
+        "folder instead": Fault(a_folder, "not a table written by preprocess"),
+        "symlink loop": LOOP,
     },
     "trials": {
-        "folder in its place": Fault(a_folder, "Is a directory"),
-        "symlink loop": Fault(a_loop, "Too many levels of symbolic links"),
+        "folder instead": Fault(a_folder, "Is a directory"),
+        "symlink loop": LOOP,
     },
 }
 OUTPUTS = {
     "full disk": Fault(nothing, "No space left on device", names="full"),
     "unwritable output": Fault(unwritable, "Permission denied", names="output"),
-    "output is a file": Fault(a_file, "Not a directory", names="output"),
+}
+WRONG_OUTPUTS = {
+    "output is a file": Fault(a_file, "is a file", names="output"),
+    "output holds files": Fault(an_old_file, "already holds old", names="output"),
 }
 
 
 @dataclass(frozen=True)
 class Input:
-    """An input of a job, of which one file is spoilt."""
+    """An input of a job, one file of which is unusable."""
 
     job: str
     kind: str
@@ -196,6 +215,11 @@ class Input:
     folder: str
     side: str
     suffix: str
+
+    @property
+    def has_record(self) -> bool:
+        """Whether the job requires that another job has written the input."""
+        return self.folder != "raw"
 
 
 INPUTS = (
@@ -213,9 +237,64 @@ MATRIX = [
 ]
 
 
+Damage = Callable[[Path, Path], str]
+"""Makes an output incomplete, given one of its files, and returns what the message must name."""
+
+
+def remove_a_file(output: Path, file: Path) -> str:
+    file.unlink()
+    return file.relative_to(output).as_posix()
+
+
+def add_a_file(output: Path, file: Path) -> str:
+    added = file.with_name(f"more{file.suffix}")
+    shutil.copy(file, added)
+    return added.relative_to(output).as_posix()
+
+
+def truncate_a_file(output: Path, file: Path) -> str:
+    file.write_bytes(file.read_bytes()[:-1])
+    return file.relative_to(output).as_posix()
+
+
+def change_a_byte(output: Path, file: Path) -> str:
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    return file.relative_to(output).as_posix()
+
+
+def remove_a_host(output: Path, _: Path) -> str:
+    record = json.loads((output / "job.json").read_text())
+    (output / "job-algo-1.json").write_text(json.dumps(record | {"hosts": 2}))
+    (output / "job.json").unlink()
+    return "job-algo-1.json"
+
+
+def remove_the_record(output: Path, _: Path) -> str:
+    (output / "job.json").unlink()
+    return "job.json"
+
+
+def truncate_the_record(output: Path, _: Path) -> str:
+    record = output / "job.json"
+    record.write_bytes(record.read_bytes()[:-9])
+    return record.name
+
+
+DAMAGES = (
+    remove_a_file,
+    add_a_file,
+    truncate_a_file,
+    change_a_byte,
+    remove_a_host,
+    remove_the_record,
+    truncate_the_record,
+)
+
+
 @dataclass(frozen=True)
 class Good:
-    """What the jobs take where nothing is spoilt, and the tables to spoil it with."""
+    """Inputs that the jobs accept, and the tables to make them unusable with."""
 
     folder: Path
     parts: Path
@@ -240,7 +319,7 @@ def good(jobs: "Jobs", installed_project: Path, tmp_path_factory: pytest.TempPat
 def fails(
     jobs: "Jobs", fault: Fault, job: str, folder: Path, output: Path, **options: object
 ) -> None:
-    """Run a job that must fail, and look at all that it leaves."""
+    """Run a job that must fail, and check all that it leaves."""
     base = folder / "ml"
     base.mkdir()
     code, names = jobs.wait(jobs.start(job, base, output_path=output, **options), output)
@@ -260,6 +339,20 @@ def fails(
     assert message.decode() == reason.encode()[:1024].decode(errors="ignore")
 
 
+def is_rejected(jobs: "Jobs", job: str, folder: Path, output: Path, **options: object) -> str:
+    """Run a job that must be rejected before it starts, and return its message."""
+    base = folder / "ml"
+    base.mkdir()
+    code, _ = jobs.wait(jobs.start(job, base, output_path=output, **options), output)
+    log = (base / "log").read_text(encoding="utf-8")
+    assert code == 2, log
+    assert "Traceback" not in log
+    assert SENTINEL not in log
+    message = (base / "output" / "message").read_text(encoding="utf-8")
+    assert message.removeprefix(f"{job}.py: ") in log.splitlines()[-1]
+    return message
+
+
 @pytest.mark.parametrize(("input_", "fault"), MATRIX)
 def test_data_that_cannot_be_used(
     jobs: "Jobs", good: Good, tmp_path: Path, input_: Input, fault: Fault
@@ -272,12 +365,45 @@ def test_data_that_cannot_be_used(
             file.unlink()
     bad = side / f"{fault.name}{input_.suffix}"
     bad.parent.mkdir()
+    if input_.has_record and not fault.verifiable:
+        bad.touch()
+        jobs.write_record(folder)
+        bad.unlink()
     fault.spoil(good.parts, bad)
+    if input_.has_record and fault.verifiable:
+        jobs.write_record(folder)
     options = good.options(input_.job) | {input_.option: folder}
+    output = tmp_path / "output"
     try:
-        fails(jobs, fault, input_.job, tmp_path, tmp_path / "output", **options)
+        if fault.verifiable or not input_.has_record:
+            fails(jobs, fault, input_.job, tmp_path, output, **options)
+        else:
+            message = is_rejected(jobs, input_.job, tmp_path, output, **options)
+            assert f"argument --{input_.option}: " in message
+            assert fault.reason in message
+            assert fault.names in message
+            assert not output.exists()
     finally:
         bad.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize(
+    "input_",
+    [input_ for input_ in INPUTS if input_.has_record],
+    ids=lambda input_: f"{input_.job}-{input_.folder}",
+)
+def test_an_incomplete_input_is_rejected(
+    jobs: "Jobs", good: Good, tmp_path: Path, input_: Input, damage: Damage
+) -> None:
+    folder = tmp_path / input_.folder
+    shutil.copytree(good.folder / input_.folder, folder)
+    named = damage(folder, sorted((folder / input_.side).iterdir())[0])
+    options = good.options(input_.job) | {input_.option: folder}
+    message = is_rejected(jobs, input_.job, tmp_path, tmp_path / "output", **options)
+    assert f"argument --{input_.option}: " in message
+    assert named in message
+    assert not (tmp_path / "output").exists()
 
 
 @pytest.mark.parametrize("job", ["preprocess", "tune", "train"])
@@ -288,3 +414,18 @@ def test_an_output_that_cannot_be_written(
     output = (jobs.full if fault.names == "full" else tmp_path) / "output"
     fault.spoil(good.parts, output)
     fails(jobs, fault, job, tmp_path, output, **good.options(job))
+
+
+@pytest.mark.parametrize("job", ["preprocess", "tune", "train"])
+@pytest.mark.parametrize("fault", WRONG_OUTPUTS.values(), ids=WRONG_OUTPUTS)
+def test_a_wrong_output_is_rejected(
+    jobs: "Jobs", good: Good, tmp_path: Path, job: str, fault: Fault
+) -> None:
+    output = tmp_path / "output"
+    fault.spoil(good.parts, output)
+    before = list(output.rglob("*"))
+    message = is_rejected(jobs, job, tmp_path, output, **good.options(job))
+    assert "argument --output_path: " in message
+    assert fault.names in message
+    assert fault.reason in message
+    assert list(output.rglob("*")) == before

@@ -207,7 +207,7 @@ UNKNOWN = dict.fromkeys(AWS, ("unknown", ""))
         (expired, {"credentials": ("broken", LOGIN)} | UNKNOWN),
         (
             no_profile,
-            {"region": ("broken", "AWS_REGION"), "credentials": ("unknown", "")} | UNKNOWN,
+            {"region": ("todo", "AWS_REGION"), "credentials": ("unknown", "")} | UNKNOWN,
         ),
         (
             no_tools,

@@ -19,6 +19,9 @@ from pytest_cookies.plugin import Cookies
 SCRIPT = (*COOKIECUTTER, "--no-input", str(TEMPLATE.parent))
 
 HOOK = (TEMPLATE.parent / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8")
+JOBS = [file.stem for file in (TEMPLATE / "entrypoints").glob("*.py")]
+MAX_SLUG = 63 - len(f"-{max(JOBS, key=len)}-20260131-235959-k3x9q2")
+"""https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html"""
 REFUSED = [
     ("project_name", "", "empty"),
     ("project_name", "  ", "blank"),
@@ -34,10 +37,12 @@ REFUSED = [
     ("project_slug", "white space", "space"),
     ("project_slug", "pinguïn", "not ASCII"),
     ("project_slug", "\ud800", "not a character"),
-    ("project_slug", "x" * 33, "too long for a job"),
+    ("project_slug", "x" * (MAX_SLUG + 1), "too long for a job"),
     ("project_slug", "class", "keyword"),
     ("project_slug", "json", "standard library"),
     ("project_slug", "entrypoints", "own folder"),
+    ("project_slug", "train", "entrypoint"),
+    ("project_slug", "test-training", "module of tests"),
     ("project_slug", "polars", "dependency"),
     ("project_slug", "sklearn", "import of a dependency"),
     ("project_slug", "sagemaker-core", "dependency with a hyphen"),
@@ -129,7 +134,12 @@ def refused_package(name: str) -> bool:
 
 def test_every_name_of_the_project_is_refused(generated: Path) -> None:
     names = {path.name for path in generated.iterdir() if path.is_dir()} - {".git"}
+    names |= {path.stem for path in generated.glob("[et]*/*.py")}
     assert [name for name in names if not name.startswith(".") and not refused_package(name)] == []
+
+
+def test_the_longest_slug_leaves_room_for_the_name_of_every_job() -> None:
+    assert refusal("project_slug", "x" * MAX_SLUG, "package") is None
 
 
 def test_every_locked_distribution_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""The notebook, executed as it is in each of its three places."""
+"""The notebook, executed as it is on each of the three backends."""
 
 import json
 import shutil
@@ -15,25 +15,29 @@ pytest_plugins = ["launching"]
 pytestmark = pytest.mark.slow
 
 NOTEBOOK = Path("notebooks/launch.ipynb")
+RUN_NAME = "notebook"
 EXECUTE = """\
 import json, sys, nbformat
 from nbclient import NotebookClient
 
+backend, run_name = sys.argv[1:]
 notebook = nbformat.read("notebooks/launch.ipynb", 4)
-for cell in notebook.cells:
-    if "parameters" in cell.metadata.get("tags", []):
-        assert 'where = "here"' in cell.source
-        cell.source = cell.source.replace('where = "here"', f"where = {sys.argv[1]!r}")
-        cell.source += '\\nrun_name = "notebook"'
+(parameters,) = [
+    cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])
+]
+assert 'backend = "local"' in parameters.source
+parameters.source = parameters.source.replace('backend = "local"', f"backend = {backend!r}")
+parameters.source += f"\\nrun_name = {run_name!r}"
 NotebookClient(notebook, timeout=600, resources={"metadata": {"path": "notebooks"}}).execute()
 nbformat.write(notebook, sys.stdout)
 """
 
 
-def _execute(python: Path, project: Path, where: str, env: Mapping[str, str]) -> dict[str, Any]:
+def _execute(project: Path, backend: str, env: Mapping[str, str]) -> dict[str, Any]:
     """What the cells showed, by cell: the data of their last output."""
+    python = project / ".venv" / "bin" / "python"
     done = subprocess.run(
-        [python, "-c", EXECUTE, where],
+        [python, "-c", EXECUTE, backend, RUN_NAME],
         cwd=project,
         env=env,
         capture_output=True,
@@ -54,28 +58,26 @@ def test_no_output_is_in_git() -> None:
 
 
 @pytest.mark.docker
-def test_the_notebook_gives_the_same_metrics_everywhere(
+def test_the_notebook_gives_the_same_metrics_on_every_backend(
     project: Path,
-    sdk: Path,
     no_aws: dict[str, str],
     service: emulator.Emulator,
     aws: dict[str, str],
 ) -> None:
     metrics = {}
-    python = project / ".venv" / "bin" / "python"
-    for where, env in (("here", no_aws), ("docker", no_aws), ("sagemaker", aws)):
-        shown = _execute(sdk if where == "sagemaker" else python, project, where, env)
+    for backend, env in (("local", no_aws), ("docker", no_aws), ("sagemaker", aws)):
+        shown = _execute(project, backend, env)
         for cell in ("train", "pipeline"):
             assert "Completed" in "".join(shown[cell]["text/plain"])
         assert {"image/png"} < set(shown["trials"]) & set(shown["confusion"])
-        if where == "sagemaker":
-            key = f"{SLUG}/notebook/train/model/metrics.json"
-            metrics[where] = json.loads(service.read(key))
+        if backend == "sagemaker":
+            key = f"{SLUG}/runs/{RUN_NAME}/train/model/metrics.json"
+            metrics[backend] = json.loads(service.read(key))
         else:
-            model = project / "out" / "notebook" / "train" / "model"
-            metrics[where] = json.loads((model / "metrics.json").read_text())
+            model = project / "out" / RUN_NAME / "train" / "model"
+            metrics[backend] = json.loads((model / "metrics.json").read_text())
         shown_metrics = "".join(shown["metrics"]["text/plain"])
-        assert all(label in shown_metrics for label in metrics[where]["labels"])
+        assert all(label in shown_metrics for label in metrics[backend]["labels"])
         shutil.rmtree(project / "out")
-    assert metrics["here"]["n"] > 0
-    assert metrics["here"] == metrics["docker"] == metrics["sagemaker"]
+    assert metrics["local"]["n"] > 0
+    assert metrics["local"] == metrics["docker"] == metrics["sagemaker"]

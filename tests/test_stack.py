@@ -109,7 +109,7 @@ def test_the_stack_comes_goes_and_comes_back(project: Path, aws: account.Account
         assert (project / "aws.env").read_text() == text
     assert roles(aws) == made
 
-    aws.client("s3").put_object(Bucket=BUCKET, Key="penguin-species/run/model", Body=b"model")
+    aws.client("s3").put_object(Bucket=BUCKET, Key="penguin-species/runs/run/model", Body=b"model")
     aws.client("cloudformation").delete_stack(StackName="penguin-species")
     assert roles(aws) == {}
     aws.client("iam").create_open_id_connect_provider(
@@ -123,7 +123,7 @@ def test_the_stack_comes_goes_and_comes_back(project: Path, aws: account.Account
     assert settings(project)["SAGEMAKER_ROLE_ARN"] == roles(aws)["ExecutionRole"]
     assert settings(project)["S3_BUCKET"] == BUCKET
     (kept,) = aws.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
-    assert kept["Key"] == "penguin-species/run/model"
+    assert kept["Key"] == "penguin-species/runs/run/model"
     (same,) = aws.client("ecr").describe_repositories()["repositories"]
     assert same["createdAt"] == repository["createdAt"]
 
@@ -191,7 +191,7 @@ def test_what_holds_data_is_kept_private_and_not_for_ever() -> None:
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     runs, uploads = bucket["LifecycleConfiguration"]["Rules"]
     assert (runs["Prefix"], runs["ExpirationInDays"]) == (
-        {"Fn::Sub": "${Project}/"},
+        {"Fn::Sub": "${Project}/runs/"},
         {"Ref": "RunDays"},
     )
     assert uploads["AbortIncompleteMultipartUpload"]
@@ -247,26 +247,21 @@ GITHUB_ROLE: Mapping[str, str] = {
     "ecr:BatchGetImage": "push.sh asks whether this commit was pushed",
     "ecr:CompleteLayerUpload": "docker push",
     "ecr:DescribeImages": "launch asks for the digest",
-    "ecr:DescribeRepositories": "launch asks for the address",
     "ecr:GetAuthorizationToken": "docker login",
     "ecr:InitiateLayerUpload": "docker push",
     "ecr:PutImage": "docker push",
     "ecr:UploadLayerPart": "docker push",
     "iam:PassRole": "jobs and pipelines are given the execution role",
-    "logs:DescribeLogStreams": "launch shows the log of every host",
-    "logs:GetLogEvents": "launch shows the log",
-    "s3:DeleteObject": "launch --overwrite replaces an output",
+    "logs:FilterLogEvents": "launch shows the log of every host",
     "s3:GetObject": "launch fetches what a job wrote",
-    "s3:ListBucket": "launch refuses inputs without files, and outputs with some",
-    "s3:PutObject": "launch uploads inputs",
+    "s3:ListBucket": "launch rejects inputs without files, and outputs with some",
+    "s3:PutObject": "launch uploads inputs and claims outputs",
     "sagemaker:AddTags": "jobs and pipelines carry the project and the commit",
     "sagemaker:CreatePipeline": "a pipeline is deployed",
     "sagemaker:CreateProcessingJob": "launch",
-    "sagemaker:DescribePipeline": "a pipeline is deployed only if it differs",
     "sagemaker:DescribePipelineExecution": "a pipeline is followed",
     "sagemaker:DescribeProcessingJob": "launch follows a job",
     "sagemaker:ListPipelineExecutionSteps": "a pipeline is followed",
-    "sagemaker:ListTags": "the SDK compares a pipeline's tags",
     "sagemaker:StartPipelineExecution": "a pipeline is run",
     "sagemaker:StopPipelineExecution": "a run is stopped",
     "sagemaker:StopProcessingJob": "a job is stopped",
@@ -351,7 +346,8 @@ HERE = f"{account.REGION}:{ACCOUNT}"
 SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
 OURS = {"aws:RequestTag/project": "penguin-species", "aws:ResourceTag/project": "penguin-species"}
 THEIRS = {"aws:RequestTag/project": "walruses", "aws:ResourceTag/project": "walruses"}
-LOG = f"arn:aws:logs:{HERE}:log-group:/aws/sagemaker/ProcessingJobs:log-stream:"
+GROUP = f"arn:aws:logs:{HERE}:log-group:/aws/sagemaker/ProcessingJobs:"
+LOG = f"{GROUP}log-stream:"
 
 
 @pytest.mark.parametrize(
@@ -377,6 +373,8 @@ LOG = f"arn:aws:logs:{HERE}:log-group:/aws/sagemaker/ProcessingJobs:log-stream:"
         ("E", "sagemaker:StopProcessingJob", "processing-job/pipelines-x-y-z", OURS, True),
         ("E", "sagemaker:StopProcessingJob", "processing-job/pipelines-x-y-z", THEIRS, False),
         ("G", "sagemaker:CreateProcessingJob", "processing-job/pipelines-x-y-z", OURS, False),
+        ("EG", "sagemaker:DescribeProcessingJob", "processing-job/pipelines-x-y-z", OURS, True),
+        ("EG", "sagemaker:DescribeProcessingJob", "processing-job/pipelines-x-y-z", THEIRS, False),
         ("G", "sagemaker:StartPipelineExecution", "pipeline/penguin-species", {}, True),
         (
             "G",
@@ -389,8 +387,9 @@ LOG = f"arn:aws:logs:{HERE}:log-group:/aws/sagemaker/ProcessingJobs:log-stream:"
         ("E", "sagemaker:StartPipelineExecution", "pipeline/penguin-species", {}, False),
         ("E", "logs:PutLogEvents", f"{LOG}penguin-species-train-x/algo-1-1", {}, True),
         ("E", "logs:PutLogEvents", f"{LOG}walruses-train-x/algo-1-1", {}, False),
-        ("G", "logs:GetLogEvents", f"{LOG}penguin-species-train-x/algo-1-1", {}, True),
-        ("G", "logs:GetLogEvents", f"{LOG}walruses-train-x/algo-1-1", {}, False),
+        ("G", "logs:FilterLogEvents", f"{GROUP}*", {}, True),
+        ("G", "logs:FilterLogEvents", f"arn:aws:logs:{HERE}:log-group:walruses:*", {}, False),
+        ("EG", "s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/penguin-species/r/x", {}, False),
     ],
 )
 def test_roles_end_where_the_project_ends(

@@ -10,7 +10,7 @@ def build_parser() -> runtime.JobParser:
     parser = runtime.JobParser(__doc__)
     parser.add_argument(
         "--input_path",
-        type=runtime.folder,
+        type=runtime.existing_dir,
         default=f"{runtime.INPUT}/raw",
         help="folder of CSV tables",
     )

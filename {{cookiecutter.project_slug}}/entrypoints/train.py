@@ -10,13 +10,13 @@ def build_parser() -> runtime.JobParser:
     parser = runtime.JobParser(__doc__)
     parser.add_argument(
         "--input_path",
-        type=runtime.result,
+        type=runtime.finished_output,
         default=f"{runtime.INPUT}/dataset",
         help="folder written by preprocess",
     )
     parser.add_argument(
         "--trials_path",
-        type=runtime.result,
+        type=runtime.finished_output,
         default=Path(runtime.INPUT, "trials"),
         help="folder written by tune; without it the model keeps its default parameters",
     )

@@ -1,60 +1,91 @@
-"""Launch a job of this repository: here, in containers, or on SageMaker.
+"""Launch jobs of this repository as local processes, in containers, or on SageMaker.
 
-    run = launch("train", where="docker", input_path="out/dataset", seed=3)
+    run = launch("train", backend="docker", input_path="out/dataset", seed=3)
     run.status, run.outputs["output_path"], run.exit_message
 
-The options are those of ``python -m launch train --help``, under the same names. The pipeline is
-launched in the same way, with options for all of its jobs and, by their names, for one:
+Options have the names that ``python -m launch train --help`` lists. A pipeline takes options for
+all of its jobs and, under a job's name, for one:
 
     launch("pipeline", preprocess={"input_path": "data/penguins"}, min_accuracy=0.95)
 """
 
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from . import job as jobs
-from . import options as asked
-from . import pipeline
-from .job import Job
-from .pipeline import Pipeline
-from .prepare import Plan, prepare
 from .project import ROOT, LaunchError
 from .run import Run
-from .storage import fetch
 
-__all__ = ["ROOT", "LaunchError", "Run", "fetch", "launch", "plan"]
+__all__ = ["ROOT", "LaunchError", "Run", "deploy", "fetch", "launch", "plan", "processor"]
 
 
 def launch(job: str, **options: Any) -> Run:
-    """Run a job to its end, or to its start with ``wait=False``; ``env`` takes a dictionary.
+    """Run a job, or ``"pipeline"``, and follow it to its end.
+
+    Args:
+        job: The name of the job.
+        options: Its options and the launch's. ``env`` takes a dictionary; ``wait=False`` returns
+            once SageMaker has accepted the job.
 
     Raises:
-        LaunchError: it cannot be launched. A job that fails is no error: see ``Run.status``.
+        LaunchError: The launch was rejected; nothing was started. A job that fails raises nothing:
+            see ``Run.status``.
     """
-    return _prepare(job, options).start()
+    from . import backends, jobs, pipeline, request
+    from .options import parse, to_argv
+
+    if job == "pipeline":
+        return backends.run_pipeline(pipeline.from_options(options))
+    read = jobs.read(job)
+    launched = parse(read, to_argv(read, options))
+    return backends.run(launched, request.prepare(launched))
 
 
 def plan(job: str, **options: Any) -> dict[str, Any]:
-    """What ``launch`` would send to SageMaker; nothing is started.
-
-    It is the request to CreateProcessingJob, or the pipeline's definition.
+    """Return what ``launch`` would send to SageMaker, and start nothing.
 
     Raises:
-        LaunchError: it cannot be launched.
+        LaunchError: The launch would be rejected.
     """
-    return _prepare(job, options | {"plan": True}).request
+    from . import definition, jobs, pipeline, request
+    from .options import parse, to_argv
+
+    options["plan"] = True
+    if job == "pipeline":
+        return definition.build(pipeline.from_options(options))
+    read = jobs.read(job)
+    return request.prepare(parse(read, to_argv(read, options)))
 
 
-def _prepare(name: str, options: dict[str, Any]) -> Plan | Pipeline:
-    if name != "pipeline":
-        job = jobs.read(name)
-        return prepare(asked.parse(job, _write(job, options)))
-    steps = {step: jobs.read(step) for step in pipeline.JOBS}
-    own = {step: _write(job, options.pop(step, {})) for step, job in steps.items()}
-    return pipeline.prepare_steps(_write(steps[pipeline.JOBS[0]], options), own)
+def deploy(**options: Any) -> str:
+    """Store the pipeline's definition on SageMaker, start nothing, and return its ARN.
+
+    Raises:
+        LaunchError: The launch was rejected.
+    """
+    from . import backends, pipeline
+
+    return backends.deploy(pipeline.from_options(options, deployed=True))
 
 
-def _write(job: Job, options: dict[str, Any]) -> list[str]:
-    if isinstance(options.get("env"), Mapping):
-        options["env"] = [f"{key}={value}" for key, value in options["env"].items()]
-    return jobs.arguments(asked.parser(job), options)
+def fetch(address: str) -> Path:
+    """Return a local folder with what is at an address: itself, or a verified copy from S3.
+
+    Raises:
+        LaunchError: There is nothing, or it is incomplete.
+    """
+    from . import s3
+
+    return s3.fetch(address)
+
+
+def processor(job: str, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a ``Processor`` of the SageMaker SDK for a job, and the arguments of its ``run()``.
+
+    This needs the dependency group ``sagemaker``.
+
+    Raises:
+        LaunchError: The job cannot be launched, or the SDK is not installed.
+    """
+    from . import sdk
+
+    return sdk.processor(job, **options)

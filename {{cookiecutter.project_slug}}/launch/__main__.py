@@ -1,45 +1,81 @@
-"""Launch a job from the command line: ``python -m launch JOB [options]``.
-
-The exit code is 2 if the launch is refused, that of the first host that fails here and in Docker,
-128 plus the number of the signal that ended it, 1 after any other failure.
-"""
+"""The command line: ``python -m launch JOB [options]``."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from . import job, options, pipeline
-from .pipeline import Pipeline
-from .prepare import Plan, prepare
+from . import jobs
+from .options import parse
 from .project import LaunchError
+from .run import ExitCode, Run
 
-_HELP = "usage: python -m launch JOB [options]; python -m launch JOB --help lists them; jobs:"
+_HELP = """\
+usage: python -m launch JOB [options]       run a job
+       python -m launch pipeline [options]  run all jobs, each on the outputs of those before it
+       python -m launch deploy [options]    put the pipeline on SageMaker and start nothing
+       python -m launch clean               remove what killed launches left on this machine
+
+--help after any of these lists its options. Jobs: """
 
 
 def main(argv: Sequence[str]) -> int:
-    """Launch a job and report; the exit code."""
+    """Carry out a command line and return its exit code; see ``run.ExitCode``."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(_HELP, *job.names(), "pipeline")
-        return 0 if argv else 2
-    refused = 2
+        print(_HELP + ", ".join(jobs.names()))
+        return ExitCode.COMPLETED if argv else ExitCode.REJECTED
     try:
-        if argv[0] == "pipeline":
-            plan: Plan | Pipeline = pipeline.parse(argv[1:])
-        else:
-            plan = prepare(options.parse(job.read(argv[0]), argv[1:]))
-        if plan.options.plan:
-            print(json.dumps(plan.request, indent=2))
-            return 0
-        refused = 1
-        run = plan.start()
+        return _carry_out(argv[0], argv[1:])
     except LaunchError as error:
         print(f"python -m launch: error: {error}", file=sys.stderr)
-        return refused
+        return ExitCode.REJECTED
+
+
+def _carry_out(verb: str, argv: Sequence[str]) -> int:
+    if verb == "clean":
+        from . import backends
+
+        backends.clean()
+        return ExitCode.COMPLETED
+    if verb in ("pipeline", "deploy"):
+        return _pipeline(verb, argv)
+    job = jobs.read(verb)
+    launch = parse(job, argv)
+    from . import request
+
+    wanted = request.prepare(launch)
+    if launch.options.plan:
+        print(json.dumps(wanted, indent=2))
+        return ExitCode.COMPLETED
+    from . import backends
+
+    return _report(backends.run(launch, wanted))
+
+
+def _pipeline(verb: str, argv: Sequence[str]) -> int:
+    from . import pipeline
+
+    parsed = pipeline.parse(argv, deployed=verb == "deploy")
+    if parsed.options.plan:
+        from . import definition
+
+        print(json.dumps(definition.build(parsed), indent=2))
+        return ExitCode.COMPLETED
+    from . import backends
+
+    if verb == "pipeline":
+        return _report(backends.run_pipeline(parsed))
+    print(f"deployed: {backends.deploy(parsed)}")
+    return ExitCode.COMPLETED
+
+
+def _report(run: Run) -> int:
     print(f"{run.status}: {run.name}", *run.exit_message.splitlines(), sep="\n  ")
     if run.status == "Completed":
         print(*(f"  --{option} {address}" for option, address in run.outputs.items()), sep="\n")
+    sys.stdout.flush()
     return run.exit_code
 
 
@@ -47,7 +83,18 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-if __name__ == "__main__":
+def command(argv: Sequence[str]) -> int:
+    """Carry out a command line as a program: stopped by signals, and quiet after ``| head``."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
-    sys.exit(main(sys.argv[1:]))
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        return main(argv)
+    except BrokenPipeError:
+        # Nobody reads any more; without this, Python's own flush would fail once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+if __name__ == "__main__":
+    sys.exit(command(sys.argv[1:]))

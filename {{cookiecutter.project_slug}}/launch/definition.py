@@ -1,205 +1,234 @@
-"""The pipeline as SageMaker takes it, made of the requests of its steps.
+"""The definition of a pipeline: plain JSON, made from the requests of its steps.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/define-pipeline.html
+
+Three things in it are known only to an execution: ``{"Get": "Parameters.tune_seed"}`` is the value
+of a parameter, ``{"Get": "Steps.tune…"}`` a field of another step's job, and
+``{"Std:Join": {"On": "", "Values": […]}}`` joins such values to a string.
 """
 
 import argparse
 import copy
 import json
-import logging
-import re
-import warnings
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from sagemaker.core import shapes
-from sagemaker.core.processing import Processor
-from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo
-from sagemaker.core.workflow.execution_variables import ExecutionVariables
-from sagemaker.core.workflow.functions import Join, JsonGet
-from sagemaker.core.workflow.parameters import ParameterFloat, ParameterInteger, ParameterString
-from sagemaker.core.workflow.pipeline_context import PipelineSession
-from sagemaker.core.workflow.properties import PropertyFile
-from sagemaker.mlops.workflow.condition_step import ConditionStep
-from sagemaker.mlops.workflow.fail_step import FailStep
-from sagemaker.mlops.workflow.pipeline import Pipeline as Definition
-from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep
+from . import limits, s3
+from .addresses import is_s3
+from .graph import Pipeline, Step
+from .project import LaunchError
+from .run import Request
 
-from . import aws, job, project, request, storage
-from .options import Call
-from .pipeline import METRIC, Pipeline, Step
+Json = Any
 
-_KINDS = {int: ParameterInteger, float: ParameterFloat, str: ParameterString}
-_CACHE = CacheConfig(enable_caching=True, expire_after="P30D")
-_METRICS = PropertyFile(name="metrics", output_name=METRIC.output, path=METRIC.file)
+_TYPES = {int: "Integer", float: "Float", str: "String"}
+_EXPIRE_AFTER = "P30D"
+_METRICS = "metrics"
+"""The name under which the pipeline knows the file with the metric."""
 
 
-class _Parameters(dict[str, Any]):
-    """The parameters of a pipeline by name, each made where it is first asked for."""
+def build(pipeline: Pipeline) -> dict[str, Json]:
+    """Return the definition as CreatePipeline takes it, checked against the limits of the API.
 
-    def make(self, job: str, option: str, value: Any) -> Any:
-        name = f"{job}_{option}"
-        return self.setdefault(name, _KINDS[type(value)](name, default_value=value))
-
-
-def step_name(job: str) -> str:
-    """The name of a job's step: SageMaker takes no underscores."""
-    return job.replace("_", "-")
-
-
-def build(pipeline: Pipeline) -> Definition:
-    """The definition, made without a call of AWS.
-
-    An execution may set anew, as parameters named ``<job>_<option>``: instance types and counts,
-    inputs that no step writes, and options of the jobs that take one number or one string.
-    """
-    session = _session()
-    parameters = _Parameters()
-    steps: dict[str, ProcessingStep] = {}
-    for step in pipeline.steps:
-        steps[step.name] = ProcessingStep(
-            name=step_name(step.name),
-            step_args=_run(_variable(step, steps, parameters), session),
-            property_files=[_METRICS] if step.name == METRIC.job else [],
-            cache_config=_CACHE,
-        )
-    least = parameters.make("min", METRIC.name, pipeline.minimum)
-    return Definition(
-        name=project.name(),
-        parameters=list(parameters.values()),
-        steps=[*steps.values(), _check(least)],
-        sagemaker_session=session,
-        pipeline_experiment_config=None,
-    )
-
-
-def check(definition: Definition) -> dict[str, Any]:
-    """What the service will read.
+    An execution can set, as parameters named ``<job>_<option>``: instance types and counts, the
+    options of jobs that take one number or string, and the least value of the metric. That of a
+    deployed pipeline can also set the inputs that no step writes.
 
     Raises:
-        LaunchError: it breaks a limit of the API.
+        LaunchError: The definition breaks a limit of the API, or an input in S3 cannot be listed.
     """
-    text = definition.definition()
-    wanted = {"PipelineName": definition.name, "PipelineDefinition": text}
-    request.check("CreatePipeline", wanted)
-    read: dict[str, Any] = json.loads(text)
-    return read
+    parameters = _Parameters()
+    steps = [_processing_step(step, pipeline, parameters) for step in pipeline.steps]
+    minimum = parameters.add(f"min_{pipeline.metric.name}", pipeline.minimum)
+    definition = {
+        "Version": "2020-12-01",
+        "Metadata": {},
+        "Parameters": parameters.defined,
+        "Steps": [*steps, _metric_step(minimum, pipeline)],
+    }
+    text = json.dumps(definition)
+    limits.check("CreatePipeline", {"PipelineName": pipeline.name, "PipelineDefinition": text})
+    return definition
 
 
-def _session() -> PipelineSession:
-    """A session that sends nothing, and to which no configuration file adds what is not shown."""
-    warnings.filterwarnings("ignore", module="sagemaker", category=UserWarning)
-    for talker in ("botocore", "sagemaker", "sagemaker.config"):
-        logging.getLogger(talker).setLevel(logging.ERROR)
-    quiet = {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}
-    return PipelineSession(
-        boto_session=aws.session(),
-        sagemaker_client=aws.client("sagemaker"),
-        default_bucket=project.require("S3_BUCKET"),
-        sagemaker_config={"SchemaVersion": "1.0", "SageMaker": quiet},
-    )
+class _Parameters:
+    """The parameters of a pipeline, in the order in which they are added."""
+
+    def __init__(self) -> None:
+        self.defined: list[dict[str, Json]] = []
+
+    def add(self, name: str, default: float | str) -> Json:
+        """Define a parameter with a default, and return a reference to its value."""
+        return self._define({"Name": name, "Type": _TYPES[type(default)], "DefaultValue": default})
+
+    def require(self, name: str) -> Json:
+        """Define a string without a default, and return a reference to its value."""
+        return self._define({"Name": name, "Type": "String"})
+
+    def _define(self, parameter: dict[str, Json]) -> Json:
+        name = parameter["Name"]
+        if any(name == other["Name"] for other in self.defined):
+            raise LaunchError(f"two options become the parameter {name!r}: rename one of them")
+        self.defined.append(parameter)
+        return {"Get": f"Parameters.{name}"}
 
 
-def _run(wanted: request.Request, session: PipelineSession) -> Any:
-    """The request as the SDK takes it from its own ``Processor``."""
-    cluster = wanted["ProcessingResources"]["ClusterConfig"]
-    application = wanted["AppSpecification"]
-    processor = Processor(
-        role=wanted["RoleArn"],
-        image_uri=application["ImageUri"],
-        entrypoint=application["ContainerEntrypoint"],
-        instance_count=cluster["InstanceCount"],
-        instance_type=cluster["InstanceType"],
-        volume_size_in_gb=cluster["VolumeSizeInGB"],
-        max_runtime_in_seconds=wanted["StoppingCondition"]["MaxRuntimeInSeconds"],
-        env=wanted.get("Environment"),
-        tags=wanted["Tags"],
-        sagemaker_session=session,
-    )
-    inputs = [
-        shapes.ProcessingInput(
-            input_name=item["InputName"],
-            s3_input=shapes.ProcessingS3Input(**_snake_case(item["S3Input"])),
-        )
-        for item in wanted.get("ProcessingInputs", [])
-    ]
-    outputs = [
-        shapes.ProcessingOutput(
-            output_name=item["OutputName"],
-            s3_output=shapes.ProcessingS3Output(**_snake_case(item["S3Output"])),
-        )
-        for item in wanted.get("ProcessingOutputConfig", {}).get("Outputs", [])
-    ]
-    return processor.run(
-        inputs=inputs,
-        outputs=outputs,
-        arguments=application.get("ContainerArguments"),
-        job_name=wanted["ProcessingJobName"],
-    )
+def _processing_step(step: Step, pipeline: Pipeline, parameters: _Parameters) -> dict[str, Json]:
+    """Return a step whose arguments are the job's request, with what only an execution knows.
+
+    SageMaker names the job itself.
+    """
+    request = copy.deepcopy(step.request)
+    if not pipeline.deployed:
+        _add_fingerprints(request, step)
+    del request["ProcessingJobName"]
+    _set_instances(request, step, parameters)
+    _set_inputs(request, step, pipeline, parameters)
+    _set_outputs(request, step, parameters)
+    _set_arguments(request, step, parameters)
+    made: dict[str, Json] = {"Name": step.name, "Type": "Processing", "Arguments": request}
+    if _is_cached(step, pipeline):
+        made["CacheConfig"] = {"Enabled": True, "ExpireAfter": _EXPIRE_AFTER}
+    metric = pipeline.metric
+    if step.job == metric.job:
+        file = {"OutputName": metric.output, "FilePath": metric.file}
+        made["PropertyFiles"] = [{"PropertyFileName": _METRICS, **file}]
+    return made
 
 
-def _snake_case(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The SDK's spelling of the API's names: ``S3DataType`` is ``s3_data_type``."""
-    return {re.sub("(?<!^)(?=[A-Z])", "_", key).lower(): value for key, value in values.items()}
+def _is_cached(step: Step, pipeline: Pipeline) -> bool:
+    """Return whether SageMaker may reuse the result of an earlier execution of a step.
+
+    It does so for the same image, arguments, environment and addresses of inputs, and never looks
+    at the files. That is right as long as an address stands for one content:
+
+    - A local folder is stored under the digest of its content.
+    - The output of another step lies in a folder of its execution, and nobody writes there again.
+    - An address in S3 may hold other files next time, so the environment of a launched pipeline
+      has a fingerprint of them. A deployed pipeline takes its inputs as parameters, whose files
+      nobody has seen, so the steps that read them run each time, and so do those after them.
+    - An output that was named must be written there by this execution, not by an earlier one; and
+      after its files were deleted, another execution could write others.
+    """
+    if not pipeline.cache:
+        return False
+    if pipeline.deployed and step.launch.inputs.keys() - step.launch.upstream.keys():
+        return False
+    jobs = {step.job, *step.launch.upstream.values()}
+    return not any(other.launch.named_outputs for other in pipeline.steps if other.job in jobs)
 
 
-def _variable(
-    step: Step, steps: Mapping[str, ProcessingStep], parameters: _Parameters
-) -> request.Request:
-    """The step's request, with parameters and addresses that only an execution knows."""
-    wanted, call = copy.deepcopy(step.plan.request), step.plan.call
-    cluster = wanted["ProcessingResources"]["ClusterConfig"]
+def _add_fingerprints(request: Request, step: Step) -> None:
+    """Let the environment of a step differ when the files of an input in S3 do."""
+    fingerprints = {
+        f"FINGERPRINT_{option.upper()}": s3.fingerprint(address)
+        for option, address in step.launch.inputs.items()
+        if is_s3(address) and option not in step.launch.upstream
+    }
+    if fingerprints:
+        request["Environment"] = request.get("Environment", {}) | fingerprints
+        limits.check("CreateProcessingJob", request)
+
+
+def _set_instances(request: Request, step: Step, parameters: _Parameters) -> None:
+    cluster = request["ProcessingResources"]["ClusterConfig"]
     for key, option in (("InstanceType", "instance_type"), ("InstanceCount", "instance_count")):
-        cluster[key] = parameters.make(step.name, option, cluster[key])
-    options = {item.name: item.option for item in (*call.job.inputs, *call.job.outputs)}
-    for item in wanted.get("ProcessingInputs", []):
-        option, source = options[item["InputName"]], item["S3Input"]
-        if option in step.fed:
-            made = steps[step.fed[option]].properties.ProcessingOutputConfig.Outputs
-            source["S3Uri"] = made[item["InputName"]].S3Output.S3Uri
+        if key in cluster:
+            cluster[key] = parameters.add(step.parameter(option), cluster[key])
+
+
+def _set_inputs(request: Request, step: Step, pipeline: Pipeline, parameters: _Parameters) -> None:
+    """Let inputs refer to the outputs of other steps or, in a deployed pipeline, to parameters.
+
+    An address ends with a slash, or SageMaker would also read those that begin like it.
+    """
+    options = {channel.name: channel.option for channel in step.launch.job.inputs}
+    for item in request.get("ProcessingInputs", []):
+        option = options.get(item["InputName"], "")
+        if option in step.launch.upstream:
+            writer = pipeline.step(step.launch.upstream[option])
+            output = f"ProcessingOutputConfig.Outputs['{item['InputName']}'].S3Output.S3Uri"
+            address: Json = {"Get": f"Steps.{writer.name}.{output}"}
+        elif option and pipeline.deployed:
+            default = item["S3Input"]["S3Uri"].rstrip("/")
+            address = parameters.add(step.parameter(option), default)
         else:
-            source["S3Uri"] = parameters.make(step.name, option, source["S3Uri"])
-    for item in wanted.get("ProcessingOutputConfig", {}).get("Outputs", []):
-        option, target = options[item["OutputName"]], item["S3Output"]
-        target["S3Uri"] = _in_execution(step, option, target["S3Uri"])
-    if arguments := _arguments(call, parameters):
-        wanted["AppSpecification"]["ContainerArguments"] = arguments
-    return wanted
-
-
-def _in_execution(step: Step, option: str, address: str) -> Join:
-    """An output's address, with the execution where the run would be, but if it was named."""
-    if storage.is_s3(step.plan.call.channels.get(option, "")):
-        return Join("", [address])
-    before, _, after = address.rpartition(f"/{step.plan.options.run_name}/")
-    return Join("", [f"{before}/", ExecutionVariables.PIPELINE_EXECUTION_ID, f"/{after}"])
-
-
-def _arguments(call: Call, parameters: _Parameters) -> list[Any]:
-    parser = call.job.build_parser()
-    words: list[Any] = []
-    for action in parser._actions:
-        value = getattr(call.options, action.dest, None)
-        if action.dest in call.channels or isinstance(action, argparse._HelpAction):
             continue
-        if isinstance(action, argparse._StoreAction) and action.nargs is None and _simple(value):
-            parameter = parameters.make(call.job.name, action.dest, value)
-            words.append(Join("", [f"{action.option_strings[-1]}=", parameter]))
-        elif action.dest in call.given:
-            words += job.arguments(parser, {action.dest: call.given[action.dest]})
-    return words
+        item["S3Input"]["S3Uri"] = _join("", [address, "/"])
 
 
-def _simple(value: Any) -> bool:
-    return type(value) in _KINDS and value != ""
+def _set_outputs(request: Request, step: Step, parameters: _Parameters) -> None:
+    """Let outputs lie in a folder of the execution, except those that were named.
+
+    The address of these is a parameter without a default, so that only this launch writes there:
+    SageMaker rejects an execution that does not name another.
+    """
+    options = {channel.name: channel.option for channel in step.launch.job.outputs}
+    for item in request.get("ProcessingOutputConfig", {}).get("Outputs", []):
+        option, target = options.get(item["OutputName"], ""), item["S3Output"]
+        if option in step.launch.named_outputs:
+            target["S3Uri"] = parameters.require(step.parameter(option))
+        elif option:
+            folder = f"{step.job}/{item['OutputName']}"
+            root = target["S3Uri"].removesuffix(f"/{step.launch.options.run_name}/{folder}")
+            target["S3Uri"] = _join("/", [root, {"Get": "Execution.PipelineExecutionId"}, folder])
 
 
-def _check(least: Any) -> ConditionStep:
-    """Fail where the metric is below what an execution asks for, and say how far."""
-    value = JsonGet(step_name=step_name(METRIC.job), property_file=_METRICS, json_path=METRIC.name)
-    message = Join(" ", [METRIC.name, value, "is below", least])
-    return ConditionStep(
-        name=f"check-{METRIC.name}",
-        conditions=[ConditionGreaterThanOrEqualTo(left=value, right=least)],
-        else_steps=[FailStep(name=f"low-{METRIC.name}", error_message=message)],
+def _set_arguments(request: Request, step: Step, parameters: _Parameters) -> None:
+    """Let the options that take one number or string be parameters; keep other words as typed."""
+    actions = list(_parametrized(step))
+    names = {name for action in actions for name in action.option_strings}
+    arguments: list[Json] = list(
+        _without(names, request["AppSpecification"].get("ContainerArguments", []))
     )
+    for action in actions:
+        value = parameters.add(step.parameter(action.dest), step.launch.values[action.dest])
+        arguments.append(_join("", [f"{action.option_strings[-1]}=", value]))
+    if arguments:
+        request["AppSpecification"]["ContainerArguments"] = arguments
+
+
+def _parametrized(step: Step) -> Iterator[argparse.Action]:
+    """Yield the options of a job whose value a parameter can be: the text of the value gives it."""
+    for action in step.launch.job.build_parser().actions:
+        value = step.launch.values.get(action.dest)
+        if action.nargs is not None or type(value) not in _TYPES or value == "":
+            continue
+        if isinstance(value, float) and not math.isfinite(value):  # JSON has none
+            continue
+        read = action.type if callable(action.type) else str
+        with suppress(argparse.ArgumentTypeError, TypeError, ValueError):
+            if read(str(value)) == value:
+                yield action
+
+
+def _without(names: set[str], words: Sequence[str]) -> Iterator[str]:
+    """Yield the words of a valid command line, without options that take one value."""
+    remaining = iter(words)
+    for word in remaining:
+        name, equals, _ = word.partition("=")
+        if name not in names:
+            yield word
+        elif not equals:
+            next(remaining)
+
+
+def _metric_step(minimum: Json, pipeline: Pipeline) -> dict[str, Json]:
+    """Return the step that fails the execution if the metric is less than its minimum."""
+    metric = pipeline.metric
+    file = {"Get": f"Steps.{pipeline.step(metric.job).name}.PropertyFiles.{_METRICS}"}
+    value = {"Std:JsonGet": {"PropertyFile": file, "Path": metric.name}}
+    condition = {"Type": "GreaterThanOrEqualTo", "LeftValue": value, "RightValue": minimum}
+    message = _join(" ", [metric.name, value, "is below", minimum])
+    fail = {"Name": f"low-{metric.name}", "Type": "Fail", "Arguments": {"ErrorMessage": message}}
+    return {
+        "Name": f"check-{metric.name}",
+        "Type": "Condition",
+        "Arguments": {"Conditions": [condition], "IfSteps": [], "ElseSteps": [fail]},
+    }
+
+
+def _join(on: str, values: Sequence[Json]) -> Mapping[str, Json]:
+    return {"Std:Join": {"On": on, "Values": values}}

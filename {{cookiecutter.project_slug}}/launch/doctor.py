@@ -1,7 +1,7 @@
-"""What a first launch would trip over, in one table: ``make doctor``.
+"""Lists what is still missing before a job can be launched, and how to fix it: ``make doctor``.
 
 A line is ``ok``; ``todo`` if something was not set up yet; ``broken`` if something that was set up
-does not work, and then the exit code is 1; or ``unknown`` if it could not be looked at.
+does not work, and then the exit code is 1; or ``unknown`` if it could not be checked.
 """
 
 import platform
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from subprocess import TimeoutExpired, run
 
-from . import aws, project, sagemaker
+from . import aws, images, project
 from .options import INSTANCE_TYPE
-from .project import ROOT, LaunchError, NotSetUpError
+from .project import ROOT, LaunchError, SetupError
 
 _SECONDS = 10.0  # for an API to answer
 _COMMAND_SECONDS = 30.0
 
 Row = tuple[str, str, str, str]
-"""State, name, what was found, and what mends it."""
+"""State, name, what was found, and how to fix it."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Check:
 
     name: str
     look: Callable[[], str]
-    """Says what was found, or raises what is wrong."""
-    mend: str
+    """Returns what was found, or raises a ``LaunchError`` that says what is wrong."""
+    fix: str
     needs: Sequence[str] = ()
-    """Earlier checks, without which there is nothing to look at."""
+    """Earlier checks that must be ``ok`` for this one to be made."""
     readable: bool = True
-    """Whether a launch needs the right to look at it as well."""
+    """Whether a launch needs the permission to read it, too."""
 
 
 def diagnose() -> list[Row]:
-    """Make all checks, side by side."""
+    """Make all checks, in parallel."""
     rows: dict[str, Future[Row]] = {}
     with ThreadPoolExecutor(len(CHECKS)) as pool:
         for check in CHECKS:
@@ -58,16 +58,16 @@ def _row(check: Check, needed: Sequence[Future[Row]]) -> Row:
         found = str(error).removeprefix(f"{check.name}: ").partition("\n")[0]
         if not check.readable and "AccessDenied" in found:
             return "unknown", check.name, found, ""
-        state = "todo" if isinstance(error, NotSetUpError) else "broken"
-        return state, check.name, found, check.mend
+        state = "todo" if isinstance(error, SetupError) else "broken"
+        return state, check.name, found, check.fix
 
 
-def _run(*words: str, failure: type[LaunchError] = NotSetUpError) -> str:
-    """What a command prints."""
+def _run(*words: str, failure: type[LaunchError] = SetupError) -> str:
+    """Return what a command prints."""
     try:
         done = run(words, cwd=ROOT, capture_output=True, text=True, timeout=_COMMAND_SECONDS)
     except FileNotFoundError as error:
-        raise NotSetUpError("not installed") from error
+        raise SetupError("not installed") from error
     except TimeoutExpired as error:
         raise LaunchError(f"no answer in {_COMMAND_SECONDS:.0f} s") from error
     if done.returncode:
@@ -86,7 +86,7 @@ def _platform() -> str:
 def _commit() -> str:
     stamp = project.stamp()
     if stamp == "unknown" or stamp.endswith("-dirty"):
-        raise NotSetUpError("there is none" if stamp == "unknown" else "files differ from it")
+        raise SetupError("there is none" if stamp == "unknown" else "files differ from it")
     return stamp
 
 
@@ -100,7 +100,7 @@ def _repository() -> str:
     try:
         (found,) = ecr.describe_repositories(repositoryNames=[name])["repositories"]
     except ecr.exceptions.RepositoryNotFoundException as error:
-        raise NotSetUpError(f"there is no {name}") from error
+        raise SetupError(f"there is no {name}") from error
     return str(found["repositoryUri"])
 
 
@@ -135,7 +135,7 @@ def _quota() -> str:
             return f"{quota['Value']:.0f} {name}"
         if time.monotonic() > deadline:
             break
-    raise NotSetUpError(f"none was found in {_SECONDS:.0f} s: {name}")
+    raise SetupError(f"none was found in {_SECONDS:.0f} s: {name}")
 
 
 _LOCK = (".tools/bin/python", "-m", "poetry", "check", "--lock")
@@ -159,7 +159,7 @@ CHECKS = [
     Check("region", lambda: str(aws.session().region_name), "write AWS_REGION into aws.env"),
     Check("credentials", _credentials, "aws configure sso, then aws sso login", ["region"]),
     Check("repository", _repository, "make stack", _AWS),
-    Check("image", sagemaker.image, "make image push", ["commit", "repository"]),
+    Check("image", images.in_ecr, "make image push", ["commit", "repository"]),
     Check("bucket", _bucket, "make stack", _AWS),
     Check("role", _role, "make stack", _AWS, readable=False),
     Check("quota", _quota, f"{_MORE} … --desired-value 1", _AWS, readable=False),
@@ -167,6 +167,6 @@ CHECKS = [
 
 if __name__ == "__main__":
     table = diagnose()
-    for state, name, found, mend in table:
-        print(f"{state:9}{name:13}{found}", *[mend] * bool(mend), sep="  -> ")
+    for state, name, found, fix in table:
+        print(f"{state:9}{name:13}{found}", *[fix] * bool(fix), sep="  -> ")
     sys.exit(any(state == "broken" for state, *_ in table))

@@ -1,126 +1,343 @@
-"""What a launch is asked for: the options of the job and those of the launch, in one parser."""
+"""The command line of a launch: the job's own options and the launch's, parsed once."""
 
 import argparse
+import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import secrets
+import shlex
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
 from typing import Any, NoReturn
 
-from . import job as jobs
-from . import storage
-from .job import Job
+from {{ cookiecutter.__package_name }} import runtime
+
+from . import folders, project
+from .addresses import clean, is_s3
+from .folders import Snapshot
+from .jobs import Job
 from .project import LaunchError
 
 INSTANCE_TYPE = "ml.m5.xlarge"
-_SECRET = re.compile("token|password|secret|key", re.IGNORECASE)  # as in what a job logs
+
+Option = tuple[str, str | None]
+"""An option as it was typed, and its value; a flag has none."""
 
 
 @dataclass(frozen=True)
-class Call:
-    """All that is asked of a job, as the parser took it; nothing was looked up yet."""
+class Launch:
+    """A parsed command line. Addresses are absolute paths or ``s3://`` without a final slash."""
 
     job: Job
-    time: str
+    name: str
+    """Of the processing job, unique to this launch."""
     options: argparse.Namespace
-    """The launch's options and the job's, by name."""
-    given: Mapping[str, Any]
-    """The options that were named, as text."""
+    """The launch's own options."""
+    inputs: Mapping[str, str]
+    """Address of each input that was named, by option."""
+    outputs: Mapping[str, str]
+    """Address of each output, by option."""
+    arguments: Sequence[str]
+    """The words that were typed for the job, without its inputs and outputs."""
+    values: Mapping[str, Any]
+    """The job's own options as its parser reads them."""
+    typed: Sequence[Option]
+    """The launch's options, inputs and outputs as they were typed."""
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    """In a pipeline, the job that writes an input, by option."""
 
     @property
-    def channels(self) -> Mapping[str, str]:
-        """Addresses by option, of the channels that were named."""
-        options = [channel.option for channel in (*self.job.inputs, *self.job.outputs)]
-        return {name: storage.clean(self.given[name]) for name in options if name in self.given}
+    def named_outputs(self) -> Mapping[str, str]:
+        """The outputs whose address was typed, by option."""
+        names = {option.removeprefix("--") for option, _ in self.typed}
+        return {option: self.outputs[option] for option in self.outputs if option in names}
 
-    @property
-    def arguments(self) -> list[str]:
-        """What the container is called with: neither channels nor what is at its default."""
-        own = {action.dest for action in self.job.build_parser()._actions} - set(self.channels)
-        values = {name: value for name, value in self.given.items() if name in own}
-        return jobs.arguments(self.job.build_parser(), values)
+    @cached_property
+    def snapshots(self) -> Mapping[str, Snapshot]:
+        """The content of the inputs that are local folders, by option. Reads all of their files."""
+        return {
+            option: folders.snapshot(Path(address))
+            for option, address in self.inputs.items()
+            if option not in self.upstream and not is_s3(address)
+        }
 
-    def command(self, *without: str, **instead: str) -> list[str]:
-        """The command line that asks the same, but for some options; secrets are not shown."""
-        values = {name: value for name, value in self.given.items() if name not in without}
-        env = [f"{key}={_shown(key, value)}" for key, value in self.options.env]
-        shown = {name: _shown(name, value) for name, value in values.items()} | {"env": env}
-        words = jobs.arguments(parser(self.job), shown | instead)
-        return ["python", "-m", "launch", self.job.name, *words]
+    def command(self, **changes: str) -> str:
+        """Return a command line that launches the same job again, somewhere else.
 
-
-def now() -> str:
-    """The time in milliseconds, as names have it."""
-    time = datetime.now(UTC)
-    return f"{time:%Y%m%d-%H%M%S}-{time.microsecond // 1000:03}"
-
-
-def _shown(name: str, value: Any) -> Any:
-    return "***" if _SECRET.search(name) else value
-
-
-def parse(job: Job, argv: Sequence[str], time: str | None = None) -> Call:
-    """Check a command line: what is unknown, missing or mistyped is refused in argparse's words."""
-    time = time or now()
-    options = parser(job, time).parse_args(argv)
-    given = jobs.text(parser(job), argv)
-    again = vars(parser(job, time).parse_args(jobs.arguments(parser(job), given)))
-    if lost := [name for name, value in vars(options).items() if again[name] != value]:
-        raise LaunchError(f"argument --{lost[0]}: {given.get(lost[0])!r} cannot be handed on")
-    return Call(job, time, options, given)
+        Outputs, image and run name are left out; ``changes`` sets options. Secrets are hidden.
+        """
+        dropped = {"image", "run_name", "wait", "no-wait", "plan", *self.outputs, *changes}
+        kept = [item for item in self.typed if item[0].removeprefix("--") not in dropped]
+        changed = [(f"--{name}", value) for name, value in changes.items()]
+        words = [
+            word
+            for option, value in [*changed, *kept]
+            for word in (option, value if option != "--env" else _hide_value(value))
+            if word is not None
+        ]
+        hidden = _hide_secrets(self.arguments)
+        return shlex.join(["python", "-m", "launch", self.job.name, *words, *hidden])
 
 
-def parser(job: Job, time: str = "the time") -> argparse.ArgumentParser:
-    """The parser of ``python -m launch <job>``."""
-    own = job.parser()
-    parser = Parser(
-        prog=f"python -m launch {job.name}",
-        description=own.description,
-        parents=[own],
-        add_help=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
-    try:
-        _add_options(parser.add_argument_group("launch"), job, time)
-    except argparse.ArgumentError as error:
-        raise LaunchError(f"entrypoints/{job.name}.py: {error}, which is launch's") from error
-    return parser
+class LaunchParser(argparse.ArgumentParser):
+    """The parser of ``python -m launch JOB``; it rejects with a ``LaunchError``.
 
+    Inputs and outputs take any address: the folder that the entrypoint would check does not exist
+    here.
+    """
 
-class Parser(argparse.ArgumentParser):
-    """Refuses with a ``LaunchError``."""
+    def __init__(self, job: Job) -> None:
+        own = job.build_parser()
+        self.job = job
+        self.channels = {channel.option for channel in (*job.inputs, *job.outputs)}
+        for action in own.actions:
+            if not action.option_strings:
+                file = f"entrypoints/{job.name}.py"
+                raise LaunchError(f"{file}: {action.dest} is positional: make it an option")
+            if action.dest in self.channels:
+                action.type, action.default, action.required = None, argparse.SUPPRESS, False
+        super().__init__(
+            prog=f"python -m launch {job.name}",
+            description=own.description,
+            parents=[own],
+            add_help=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            allow_abbrev=False,
+        )
+        try:
+            launch_actions = _add_launch_options(self.add_argument_group("launch"), job)
+        except argparse.ArgumentError as error:
+            name = error.argument_name
+            message = f"entrypoints/{job.name}.py: {name} is also an option of launch: rename it"
+            raise LaunchError(message) from error
+        self.launch_options = {action.dest for action in launch_actions}
+        self.actions = [*own.actions, *launch_actions]
 
     def error(self, message: str) -> NoReturn:
         raise LaunchError(message)
 
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parse a command line; unknown options are reported before missing inputs."""
+        if "--" in argv:
+            self.error("a bare -- is not supported: write --option=value")
+        parsed, unknown = self.parse_known_args(argv)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        missing = [f"--{item.option}" for item in self.job.inputs if item.required]
+        missing = [option for option in missing if option.removeprefix("--") not in parsed]
+        if missing:
+            self.error(f"the following arguments are required: {', '.join(missing)}")
+        return parsed
 
-def _add_options(group: argparse._ArgumentGroup, job: Job, time: str) -> None:
+    def split(self, argv: Sequence[str]) -> tuple[list[Option], list[str]]:
+        """Split a valid command line: what launch takes, and the words that are the job's.
+
+        Each option of launch, and each channel, takes one value or none.
+        """
+        takes_value = {
+            option: action.nargs is None
+            for action in self.actions
+            if action.dest in self.launch_options | self.channels
+            for option in action.option_strings
+        }
+        typed: list[Option] = []
+        job_words: list[str] = []
+        words = iter(argv)
+        for word in words:
+            option, equals, value = word.partition("=")
+            if option not in takes_value:
+                job_words.append(word)
+            elif not takes_value[option]:
+                typed.append((option, None))
+            else:
+                typed.append((option, value if equals else next(words)))
+        return typed, job_words
+
+
+def parse(
+    job: Job,
+    argv: Sequence[str],
+    *,
+    launch_id: str | None = None,
+    upstream: Mapping[str, str] | None = None,
+) -> Launch:
+    """Parse a command line.
+
+    Args:
+        job: The job to launch.
+        argv: Its options and the launch's.
+        launch_id: Ends the job's name and is the default run name; by default a new one.
+        upstream: In a pipeline, the job that writes an input, by option.
+
+    Raises:
+        LaunchError: An option is unknown, missing or has a wrong value.
+    """
+    launch_id = launch_id or new_id()
+    parser = LaunchParser(job)
+    parsed = vars(parser.parse(argv))
+    typed, job_words = parser.split(argv)
+    options = argparse.Namespace(**{name: parsed.pop(name) for name in parser.launch_options})
+    options.run_name = options.run_name or launch_id
+    named = {name: clean(parsed.pop(name)) for name in parser.channels if name in parsed}
+    return Launch(
+        job=job,
+        name=f"{project.name()}-{job.name.replace('_', '-')}-{launch_id}",
+        options=options,
+        inputs={item.option: named[item.option] for item in job.inputs if item.option in named},
+        outputs={
+            option: named.get(option, default)
+            for option, default in _default_outputs(job, options).items()
+        },
+        arguments=job_words,
+        values=parsed,
+        typed=typed,
+        upstream=upstream or {},
+    )
+
+
+def new_id() -> str:
+    """Return the time in seconds and six random letters or digits, unique to a launch."""
+    random = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(6))
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{random}"
+
+
+def to_argv(job: Job, values: Mapping[str, Any]) -> list[str]:
+    """Turn keyword arguments into the words that the job's parser reads back to the same values.
+
+    ``None`` is left out. Unknown names become words, too, so that the parser rejects them.
+    """
+    actions = {action.dest: action for action in LaunchParser(job).actions}
+    return [
+        word
+        for name, value in values.items()
+        if value is not None
+        for word in (_to_words(actions[name], value) if name in actions else [f"--{name}={value}"])
+    ]
+
+
+def _to_words(action: argparse.Action, value: Any) -> list[str]:
+    option = action.option_strings[-1]
+    if isinstance(action, argparse.BooleanOptionalAction):
+        return [action.option_strings[0 if value else -1]]
+    if action.nargs == 0:
+        if action.const is None:  # it counts
+            return [option] * int(value)
+        return [option] if value == action.const else []
+    if action.dest == "env" and isinstance(value, Mapping):
+        value = [f"{key}={item}" for key, item in value.items()]
+    if action.nargs is not None:
+        items = [value] if isinstance(value, str) else list(value)
+        return [option, *map(_to_text, items)]
+    if isinstance(value, list | tuple) and isinstance(action, _append_action()):
+        return [f"{option}={_to_text(item)}" for item in value]
+    return [f"{option}={_to_text(value)}"]
+
+
+def _to_text(value: Any) -> str:
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value)
+    return str(value)
+
+
+def _append_action() -> type[argparse.Action]:
+    """Return the class behind ``action="append"``, which has no public name."""
+    return type(argparse.ArgumentParser().add_argument("--x", action="append"))
+
+
+def _add_launch_options(group: Any, job: Job) -> list[argparse.Action]:
     add = group.add_argument
-    add("--where", choices=["here", "docker", "sagemaker"], default="here", help="place of the job")
-    add("--instance_count", type=int, default=1, help="number of hosts, in every place")
-    add("--instance_type", default=INSTANCE_TYPE, help="SageMaker's name of the machine")
-    add("--volume_size_in_gb", type=int, default=30, help="disk of a SageMaker instance")
-    add("--max_runtime_in_seconds", type=int, default=86400, help="after that the job is stopped")
-    add("--run_name", type=_name, default=time, help="folder of the run; jobs may share one")
     inputs = [channel.option for channel in job.inputs]
-    deal = "deal the files of this input out to the hosts instead of giving each all of them"
-    add("--shard", action="append", choices=inputs, default=[], help=deal)
-    add("--env", action="append", type=_setting, metavar="K=V", default=[], help="set on each host")
-    add("--image", help="image to run instead of that of this commit")
-    add("--overwrite", action="store_true", help="replace what a job wrote to an output before")
-    add("--wait", action=argparse.BooleanOptionalAction, default=True, help="for the job's end")
-    add("--plan", action="store_true", help="print the request to SageMaker and do nothing")
+    return [
+        add(
+            "--backend",
+            choices=["local", "docker", "sagemaker"],
+            default="local",
+            help="where the job runs: processes, containers or SageMaker",
+        ),
+        add("--instance_count", type=int, default=1, help="number of hosts, on every backend"),
+        add("--instance_type", default=INSTANCE_TYPE, help="instance type on SageMaker"),
+        add("--volume_size_in_gb", type=int, default=30, help="disk of a SageMaker instance"),
+        add(
+            "--max_runtime_in_seconds",
+            type=int,
+            default=86400,
+            help="the job is stopped when it runs longer",
+        ),
+        add(
+            "--run_name",
+            type=_run_name,
+            help="name of the run, which several jobs may share; by default the time and six "
+            "random letters or digits",
+        ),
+        add(
+            "--shard",
+            action="append",
+            choices=inputs,
+            default=[],
+            help="distribute the files of this input over the hosts instead of giving each all",
+        ),
+        add(
+            "--env",
+            action="append",
+            type=_key_value,
+            metavar="KEY=VALUE",
+            default=[],
+            help="environment variable of the job; may be repeated",
+        ),
+        add("--image", help="image to run instead of this commit's"),
+        add(
+            "--wait",
+            action=argparse.BooleanOptionalAction,
+            default=True,
+            help="follow the job until it ends",
+        ),
+        add("--plan", action="store_true", help="print the request and start nothing"),
+    ]
 
 
-def _name(string: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", string):
-        raise argparse.ArgumentTypeError(f"{string!r} is not letters, digits, '.', '_', '-' only")
-    return string
+def _run_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} may hold letters, digits, '.', '_' and '-' only, a letter or digit first"
+        )
+    return text
 
 
-def _setting(string: str) -> tuple[str, str]:
-    key, equals, value = string.partition("=")
+def _key_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
     if not key or not equals:
-        raise argparse.ArgumentTypeError(f"{string!r} is not of the form K=V")
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
     return key, value
+
+
+def _default_outputs(job: Job, options: argparse.Namespace) -> dict[str, str]:
+    run = f"{options.run_name}/{job.name}"
+    if options.backend == "sagemaker":
+        root = f"s3://{project.setting('S3_BUCKET') or 'S3_BUCKET'}/{project.name()}/runs"
+    else:
+        root = str(project.OUT)
+    return {channel.option: f"{root}/{run}/{channel.name}" for channel in job.outputs}
+
+
+def _hide_value(setting: str | None) -> str | None:
+    key, _, value = (setting or "").partition("=")
+    return f"{key}={'***' if runtime.is_secret(key) else value}"
+
+
+def _hide_secrets(words: Iterable[str]) -> list[str]:
+    """Replace the values of options whose name says that they are secret."""
+    hidden, secret = [], False
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if word.startswith("--"):
+            secret = runtime.is_secret(name)
+            hidden.append(f"{name}=***" if secret and equals else word)
+        else:
+            hidden.append("***" if secret else word)
+    return hidden

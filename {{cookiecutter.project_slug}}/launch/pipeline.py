@@ -1,184 +1,195 @@
-"""The jobs as a pipeline: each in its turn, fed by those before it, and measured at the end.
+"""The jobs as a pipeline: each reads what the jobs before it wrote, and a metric is checked last.
 
-An input is fed by the last job before it that has an output channel of the same name, so that the
-graph is what the entrypoints say already. SageMaker is the engine of pipelines; here and in Docker
-the steps run one after the other, as they would by hand.
+An input is written by the last job before it that has an output channel of the same name, so the
+entrypoints alone define the graph.
 """
 
 import argparse
-import importlib
-import json
-import os
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
-from . import aws, options, prepare, project, storage
-from . import job as jobs
-from .prepare import Plan
+from . import jobs, options, project, request
+from .addresses import contains
+from .graph import Metric, Pipeline, Step
 from .project import LaunchError
-from .run import Run
 
 JOBS = ("preprocess", "tune", "train")
 
-
-@dataclass(frozen=True)
-class Metric:
-    """What says whether a result is good enough: a number in a JSON file of an output."""
-
-    job: str
-    output: str
-    file: str
-    name: str
-
-
 METRIC = Metric(job="train", output="model", file="metrics.json", name="accuracy")
 
-
-@dataclass(frozen=True)
-class Step:
-    """A job in a pipeline, and by option the jobs that feed its inputs."""
-
-    plan: Plan
-    fed: Mapping[str, str]
-
-    @property
-    def name(self) -> str:
-        return self.plan.call.job.name
+_SHARED = ("backend", "plan", "run_name", "wait")
+"""Options of the launch that cannot differ between jobs."""
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    """A pipeline that nothing speaks against."""
+def parse(argv: Sequence[str], *, deployed: bool = False) -> Pipeline:
+    """Parse a command line: ``--option.job value`` is for one job, ``--option value`` for all.
 
-    steps: Sequence[Step]
-    minimum: float
-    """The least value of ``METRIC`` with which the pipeline succeeds."""
-
-    @property
-    def options(self) -> argparse.Namespace:
-        """Those of the launch, which all steps share."""
-        return self.steps[0].plan.options
-
-    @property
-    def request(self) -> dict[str, Any]:
-        """The definition that SageMaker takes.
-
-        Raises:
-            LaunchError: the SDK of pipelines is not installed, or the API has a limit against it.
-        """
-        definition = _sdk("definition")
-        found: dict[str, Any] = definition.check(definition.build(self))
-        return found
-
-    def start(self) -> Run:
-        """Run the steps to the first that fails. A step that fails is no error, but a ``Run``."""
-        if self.options.where == "sagemaker":
-            run: Run = _sdk("execution").run(self)
-            return run
-        outputs: dict[str, str] = {}
-        for step in self.steps:
-            print(f"{step.name}:", flush=True)
-            run = step.plan.start()
-            if run.status != "Completed":
-                return run
-            outputs |= {f"{name}.{step.name}": address for name, address in run.outputs.items()}
-        name, value = f"{project.name()}-{self.options.run_name}", self._measure()
-        if value < self.minimum:
-            message = f"{METRIC.name} {value} is below {self.minimum}"
-            return Run(name, "Failed", outputs, message, exit_code=1)
-        return Run(name, "Completed", outputs)
-
-    def _measure(self) -> float:
-        step = next(step for step in self.steps if step.name == METRIC.job)
-        output = next(item for item in step.plan.call.job.outputs if item.name == METRIC.output)
-        file = storage.fetch(step.plan.outputs[output.option]) / METRIC.file
-        return float(json.loads(file.read_text(encoding="utf-8"))[METRIC.name])
-
-
-def parse(argv: Sequence[str]) -> Pipeline:
-    """Read a command line: ``--option.job value`` is for one job, ``--option value`` for all."""
+    Raises:
+        LaunchError: A step cannot be launched; nothing was started.
+    """
     shared: list[str] = []
     own: dict[str, list[str]] = defaultdict(list)
     words = shared
     for word in argv:
         if dotted := re.fullmatch(r"(--[^=.]+)\.([^=.]+)(=.*)?", word, flags=re.DOTALL):
-            words = own[dotted[2]]
-            words.append(dotted[1] + (dotted[3] or ""))
+            option, job, value = dotted.groups(default="")
+            words = own[job]
+            words.append(option + value)
         else:
             words = shared if word.startswith("--") else words
             words.append(word)
-    return prepare_steps(shared, own)
+    return prepare(shared, own, deployed=deployed)
 
 
-def prepare_steps(shared: Sequence[str], own: Mapping[str, Sequence[str]]) -> Pipeline:
-    """Look at every step before the first is started, with options for all jobs and for each.
+def from_options(values: Mapping[str, Any], *, deployed: bool = False) -> Pipeline:
+    """Like ``parse``, from keyword arguments; those of one job are a mapping under its name.
 
     Raises:
-        LaunchError: a step cannot be launched.
+        LaunchError: A step cannot be launched; nothing was started.
+    """
+    read = {name: jobs.read(name) for name in JOBS}
+    own = {name: options.to_argv(read[name], values[name]) for name in JOBS if name in values}
+    others = {name: value for name, value in values.items() if name not in {*JOBS, "cache"}}
+    shared = options.to_argv(read[JOBS[0]], others)
+    if not values.get("cache", True):
+        shared.append("--no-cache")
+    return prepare(shared, own, deployed=deployed)
+
+
+def prepare(
+    shared: Sequence[str], own: Mapping[str, Sequence[str]], *, deployed: bool = False
+) -> Pipeline:
+    """Check every step before the first is started.
+
+    Args:
+        shared: Options of the pipeline, and those that apply to each job.
+        own: By name, options of one job.
+        deployed: Whether this launch only stores the definition, for others to execute.
+
+    Raises:
+        LaunchError: A step cannot be launched; nothing was started.
     """
     if unknown := own.keys() - set(JOBS):
-        raise LaunchError(f"{min(unknown)!r} is no step: choose from {', '.join(JOBS)}")
-    asked, rest = _parser().parse_known_args(shared)
+        raise LaunchError(f"there is no job {min(unknown)!r}: choose from {', '.join(JOBS)}")
+    pipeline_options, rest = _parser().parse_known_args(shared)
+    if deployed and "--plan" not in rest:  # a plan needs no AWS
+        rest = ["--backend=sagemaker", *rest]
     steps: list[Step] = []
-    written: dict[str, tuple[str, str]] = {}
-    time = options.now()
-    for name in JOBS:
+    launch_id = options.new_id()
+    for job in JOBS:
         try:
-            step = _step(name, [*rest, *own.get(name, [])], written, time)
+            steps.append(_step(job, [*rest, *own.get(job, [])], steps, launch_id))
         except LaunchError as error:
-            raise LaunchError(f"{name}: {error} (for it alone: --OPTION.{name})") from error
-        for channel in step.plan.call.job.outputs:
-            written[channel.name] = name, step.plan.outputs[channel.option]
-        steps.append(step)
-    return Pipeline(steps, asked.min_accuracy)
+            advice = (
+                f" (to set an option for this job only: --OPTION.{job})"
+                if "argument" in str(error)
+                else ""
+            )
+            raise type(error)(f"{job}: {error}{advice}") from error
+    pipeline = Pipeline(
+        name=project.name() if deployed else f"{project.name()}-launched",
+        steps=steps,
+        options=steps[0].launch.options,
+        metric=METRIC,
+        minimum=getattr(pipeline_options, f"min_{METRIC.name}"),
+        cache=pipeline_options.cache,
+        deployed=deployed,
+    )
+    _check(pipeline)
+    return pipeline
 
 
-def _step(
-    name: str, argv: Sequence[str], written: Mapping[str, tuple[str, str]], time: str
-) -> Step:
-    """A step whose inputs lie, by channel, where the steps before it write them."""
-    job = jobs.read(name)
-    fed = {item.option: written[item.name] for item in job.inputs if item.name in written}
-    for option, (feeder, _) in fed.items():
+def _step(job_name: str, argv: Sequence[str], before: Sequence[Step], launch_id: str) -> Step:
+    """Return a step that reads what the steps before it write."""
+    job = jobs.read(job_name)
+    written = {
+        channel.name: (step, step.launch.outputs[channel.option])
+        for step in before
+        for channel in step.launch.job.outputs
+    }
+    upstream = {item.option: written[item.name] for item in job.inputs if item.name in written}
+    for option, (step, _) in upstream.items():
         if any(word.partition("=")[0] == f"--{option}" for word in argv):
-            raise LaunchError(f"argument --{option}: it is what {feeder} writes")
-    addresses = [f"--{option}={address}" for option, (_, address) in fed.items()]
-    call = options.parse(job, [*argv, *addresses], time)
-    plan = prepare.prepare(call, later=fed)
-    return Step(plan, {option: feeder for option, (feeder, _) in fed.items()})
+            raise LaunchError(
+                f"argument --{option}: the pipeline sets it to the output of {step.job}"
+            )
+    launch = options.parse(
+        job,
+        [*argv, *(f"--{option}={address}" for option, (_, address) in upstream.items())],
+        launch_id=launch_id,
+        upstream={option: step.job for option, (step, _) in upstream.items()},
+    )
+    for option in launch.options.shard:
+        if option in upstream:
+            raise LaunchError(f"argument --shard: --{option} is the output of another job")
+    return Step(launch, request.prepare(launch))
+
+
+def _check(pipeline: Pipeline) -> None:
+    """Check what concerns more than one step."""
+    for option in _SHARED:
+        if len({str(getattr(step.launch.options, option)) for step in pipeline.steps}) > 1:
+            raise LaunchError(f"argument --{option}: it must be the same for all jobs")
+    _check_outputs(pipeline)
+    if not pipeline.deployed:
+        return
+    if pipeline.options.backend != "sagemaker" and not pipeline.options.plan:
+        raise LaunchError("argument --backend: a deployed pipeline runs on SageMaker only")
+    for step in pipeline.steps:
+        for option in step.launch.named_outputs:
+            raise LaunchError(
+                f"argument --{option}.{step.job}: the next execution would write there again; "
+                "leave it out, and each execution writes to a folder of its own"
+            )
+
+
+def _check_outputs(pipeline: Pipeline) -> None:
+    """Reject outputs of two steps of which one would contain the other."""
+    outputs = [
+        (f"--{option}.{step.job}", address)
+        for step in pipeline.steps
+        for option, address in step.launch.outputs.items()
+    ]
+    for (option, address), (other, other_address) in itertools.permutations(outputs, 2):
+        if contains(address, other_address):
+            raise LaunchError(f"argument {option}: {address} contains {other}")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise LaunchError(message)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = options.Parser(
+    parser = _Parser(
         prog="python -m launch pipeline",
-        usage="python -m launch pipeline [--OPTION VALUE ...] [--OPTION.JOB VALUE ...]",
-        description=f"Run {', '.join(JOBS)} as a pipeline.",
-        epilog="The options are those of `python -m launch JOB --help`: --instance_count 2 is for "
-        "every job, --instance_count.tune 2 for one.",
+        usage="python -m launch {pipeline,deploy} [--OPTION VALUE ...] [--OPTION.JOB VALUE ...]",
+        description=f"Run {', '.join(JOBS)} as a pipeline, or deploy it for others to execute.",
+        epilog="The other options are those of `python -m launch JOB --help`: --instance_count 2 "
+        "is for every job, --instance_count.tune 2 for one.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    below = f"the pipeline fails where {METRIC.name} is less"
-    parser.add_argument("--min_accuracy", type=_share, default=0.9, help=below)
+    parser.add_argument(
+        f"--min_{METRIC.name}",
+        type=_between_0_and_1,
+        default=0.9,
+        help=f"the pipeline fails if {METRIC.name} is less",
+    )
+    parser.add_argument(
+        "--cache",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="on SageMaker, reuse the results of steps whose inputs and options did not change",
+    )
     return parser
 
 
-def _share(text: str) -> float:
+def _between_0_and_1(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return value
-
-
-def _sdk(module: str) -> ModuleType:
-    """A module that needs the SDK of pipelines, which wants a region when it is imported."""
-    os.environ.setdefault("AWS_DEFAULT_REGION", aws.session().region_name)
-    try:
-        return importlib.import_module(f".{module}", __package__)
-    except ImportError as error:
-        advice = "`make install GROUPS='dev launch pipeline'` installs it"
-        raise LaunchError(f"SageMaker's SDK for pipelines is needed: {advice}") from error

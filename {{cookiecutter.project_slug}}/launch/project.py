@@ -1,48 +1,72 @@
-"""What the repository says of itself: its name, its AWS settings and the commit it is at."""
+"""What the repository knows about itself: its name, its AWS settings and its commit."""
 
 import os
 import subprocess
 import tomllib
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "out"
+"""Results, downloads and temporary folders; git ignores it."""
 
 
 class LaunchError(Exception):
-    """A launch that cannot be; the text says why and what to do, and is shown as it is."""
+    """A launch was rejected: nothing was started. The text is shown to the user as it is."""
 
 
-class NotSetUpError(LaunchError):
-    """A launch that cannot be because something was not set up; nothing is broken."""
+class SetupError(LaunchError):
+    """A launch was rejected because something is not set up yet; nothing is broken."""
 
 
 def name() -> str:
-    """The project's name, which every job's name and every key in S3 begins with."""
+    """Return the project's name, with which every job's name and every key in S3 begins."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     return str(pyproject["project"]["name"])
 
 
 def stamp() -> str:
-    """The commit, with ``-dirty`` behind it if files differ from it; ``unknown`` without one."""
-    done = subprocess.run([ROOT / "scripts" / "stamp.sh"], capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
+    """Return the commit, with ``-dirty`` if files differ from it; ``unknown`` without a commit."""
+    done = _run("stamp.sh")
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
 
 
 def image() -> str:
-    """The name that ``make image`` gives to the image of this commit."""
+    """Return the name that ``make image`` gives to the image of this commit."""
     return f"{setting('ECR_REPOSITORY') or name()}:{stamp()}"
 
 
 def setting(key: str) -> str:
-    """A value of ``aws.env``, over which the environment wins; empty where there is none."""
+    """Return a setting from the environment or else from ``aws.env``; empty if there is none.
+
+    Raises:
+        LaunchError: The line in ``aws.env`` cannot be read.
+    """
     file = ROOT / "aws.env"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return os.environ.get(key) or dict(line.partition("=")[::2] for line in lines).get(key, "")
+    changed = file.stat().st_mtime_ns if file.exists() else 0
+    return _setting(key, os.environ.get(key), file, changed)
 
 
 def require(key: str) -> str:
-    """A setting that has to be there."""
+    """Return a setting that a launch cannot do without.
+
+    Raises:
+        SetupError: It is not set.
+    """
     if value := setting(key):
         return value
-    advice = "write it into aws.env, as `make stack` does, or into the environment"
-    raise NotSetUpError(f"{key} is not set: {advice}")
+    raise SetupError(f"{key} is not set: run `make stack`, or add it to aws.env")
+
+
+@cache
+def _setting(key: str, _environment: str | None, _file: Path, _changed: int) -> str:
+    """Read a setting; once only while all that it depends on stays the same."""
+    done = _run("setting.sh", key)
+    if done.returncode:
+        raise LaunchError(done.stderr.strip())
+    return done.stdout.strip()
+
+
+def _run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(ROOT / "scripts" / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

@@ -1,18 +1,31 @@
-"""What became of a launch."""
+"""What a backend is given, and what it returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+Request = dict[str, Any]
+"""The arguments of CreateProcessingJob."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A job that was launched, in the words of SageMaker's DescribeProcessingJob."""
+    """A job or a pipeline that was launched."""
 
     name: str
     status: str
-    """``Completed``, ``Failed`` or ``Stopped``; ``InProgress`` where nobody waited."""
+    """``Completed``, ``Failed``, ``Stopped`` or ``InProgress``, as SageMaker names them."""
     outputs: Mapping[str, str]
-    """Addresses by option: folders of this machine or ``s3://``."""
+    """Addresses of the outputs, by option: local folders or ``s3://`` prefixes."""
     exit_message: str = ""
     exit_code: int = 0
-    """0 where nothing is wrong; of the host that failed first where hosts run on this machine."""
+    """What ``python -m launch`` exits with: see ``ExitCode``."""
+
+
+class ExitCode:
+    """The exit codes of ``python -m launch``; 128 plus its number after a signal."""
+
+    COMPLETED = 0
+    FAILED = 1
+    REJECTED = 2
+    STILL_RUNNING = 3

@@ -1,4 +1,4 @@
-"""Start a job: copy ``scripts/skeleton/`` to where a job stands, under the job's name."""
+"""Start a job: copy the files of ``scripts/skeleton/`` to their places, under the job's name."""
 
 import importlib.util
 import keyword
@@ -9,31 +9,32 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = next(ROOT.glob("src/*/runtime.py")).parent.name
+PACKAGE = next(ROOT.glob("src/*/runtime")).parent.name
 NEXT = """
   make check
   make run
   .venv/bin/python -m launch {name} --help
 
-In the notebook: launch("{name}", where=where, input_path=dataset, run_name=run_name)"""
+In the notebook: launch("{name}", backend=backend, input_path=dataset, run_name=run_name)"""
 
 
 def refusal(name: str, targets: Iterable[Path]) -> str | None:
-    """Why there cannot be a job of this name, if there cannot."""
+    """Return why there cannot be a job of this name, or ``None``."""
     if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         return "it must be lower-case words: make job NAME=evaluate_model"
     if keyword.iskeyword(name) or importlib.util.find_spec(name):
-        return "Python would import it in the place of something else: choose another name"
-    if name == "pipeline":
-        return "launch runs all the jobs by this name: choose another name"
+        return "Python would import it instead of another module: choose another name"
+    if name in ("clean", "deploy", "pipeline"):
+        return "it is a verb of launch: choose another name"
     if exist := [str(target.relative_to(ROOT)) for target in targets if target.exists()]:
         return f"{exist[0]} exists already: choose another name"
     return None
 
 
 def add_to_make_run(name: str) -> None:
-    """Have ``make run`` run the job after its others, on what preprocess wrote."""
-    line = f"\t$(RUN) entrypoints/{name}.py --input_path out/dataset --output_path out/{name}\n"
+    """Add the job to ``make run``, after the others and on the output of preprocess."""
+    channels = f"--input_path $(OUT)/dataset --output_path $(OUT)/{name}"
+    line = f"\t$(RUN) entrypoints/{name}.py {channels}\n"
     makefile = ROOT / "Makefile"
     text = makefile.read_text(encoding="utf-8")
     if jobs := re.findall(r"^\t\$\(RUN\) .*\n", text, re.MULTILINE):

@@ -40,9 +40,6 @@ if [[ ${plan-} ]]; then
     exit
 fi
 
-stack describe-stacks --query 'Stacks[0].Outputs[].[Description, OutputValue]' | while read -r key value; do
-    awk -F = -v key="$key" -v line="$key=$value" \
-        '$1 == key { $0 = line; found = 1 } { print } END { if (!found) print line }' aws.env >aws.env.new
-    mv aws.env.new aws.env
-done
+stack describe-stacks --query 'Stacks[0].Outputs[].[Description, OutputValue]' |
+    while read -r key value; do scripts/setting.sh "$key=$value"; done
 echo "aws.env names what there is now; commit it, as images and launches come from a commit"

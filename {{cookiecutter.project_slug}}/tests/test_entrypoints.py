@@ -1,4 +1,4 @@
-"""Each entrypoint as what it is: a program that is started, read and stopped."""
+"""Each entrypoint as a program: its options, its log, its exit code and its output."""
 
 import json
 import re
@@ -51,7 +51,8 @@ def test_one_job_feeds_the_next(repository: Path, raw: Path, tmp_path: Path) -> 
         assert (record["job"], record["arguments"]) == (job, logged)
         assert record["started"] <= record["finished"]
         assert record["versions"]["polars"]
-        assert not list(output.glob(".*"))
+        files = {path for path in output.rglob("*") if path.is_file()} - {output / "job.json"}
+        assert {output / name for name in record["files"]} == files
     assert json.loads((model / "metrics.json").read_text())["accuracy"] > 0.9
     assert (model / "model.pkl").stat().st_size > 0
 
@@ -79,26 +80,50 @@ def test_help_gives_every_option_its_default(repository: Path, job: str) -> None
         ("train", ["--trials_path", "missing"], "--trials_path"),
     ],
 )
-def test_nonsense_is_refused(
+def test_a_wrong_argument_is_rejected(
     repository: Path, raw: Path, tmp_path: Path, job: str, options: list[str], named: str
 ) -> None:
-    where = ["--input_path", raw, "--output_path", tmp_path / "out"] if options else []
-    done = start(repository, job, *where, *options)
+    paths = ["--input_path", raw, "--output_path", tmp_path / "out"] if options else []
+    done = start(repository, job, *paths, *options)
     assert done.returncode == 2
-    assert named in done.stderr
+    assert named in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("options", [["--input_pth", "data"], ["data"]])
-def test_what_is_unknown_is_told_before_a_default(repository: Path, options: list[str]) -> None:
+def test_unknown_options_are_reported_before_missing_inputs(
+    repository: Path, options: list[str]
+) -> None:
     done = start(repository, "preprocess", *options)
     assert done.returncode == 2
     assert f"unrecognized arguments: {options[0]}" in done.stderr
 
 
+@pytest.mark.parametrize("job", ["tune", "train"])
+def test_an_input_without_a_record_is_rejected(
+    repository: Path, dataset_path: Path, tmp_path: Path, job: str
+) -> None:
+    paths = ["--input_path", dataset_path, "--output_path", tmp_path / "out"]
+    done = start(repository, job, *paths)
+    assert done.returncode == 2
+    assert "argument --input_path" in done.stderr
+    assert "job.json" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_holds_files_is_rejected(
+    repository: Path, raw: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "old").touch()
+    done = start(repository, "preprocess", "--input_path", raw, "--output_path", tmp_path)
+    assert done.returncode == 2
+    assert "argument --output_path" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
 @pytest.mark.parametrize("folder", [".", "train"])
-def test_an_output_that_would_replace_an_input_is_refused(
+def test_an_output_that_holds_an_input_is_rejected(
     repository: Path, raw: Path, tmp_path: Path, folder: str
 ) -> None:
     def contents() -> dict[Path, bytes | None]:
@@ -110,5 +135,5 @@ def test_an_output_that_would_replace_an_input_is_refused(
     options = ("--input_path", output / folder, "--output_path", output)
     done = start(repository, "preprocess", *options)
     assert done.returncode == 2
-    assert "--output_path" in done.stderr.splitlines()[-1]
+    assert "--input_path" in done.stderr.splitlines()[-1]
     assert contents() == before

@@ -10,7 +10,7 @@ def build_parser() -> runtime.JobParser:
     parser = runtime.JobParser(__doc__)
     parser.add_argument(
         "--input_path",
-        type=runtime.folder,
+        type=runtime.finished_output,
         default=f"{runtime.INPUT}/dataset",
         help="folder written by preprocess",
     )

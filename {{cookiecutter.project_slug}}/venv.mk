@@ -4,12 +4,12 @@
 PYTHON ?= python3
 TOOLS ?= tools.txt
 
-# A group of dependencies that was once asked for (make install GROUPS="dev launch pipeline") stays.
+# A group of dependencies that was once asked for (make install GROUPS="dev launch sagemaker") stays.
 GROUPS := $(or $(shell cat .venv/groups 2>/dev/null),$(DEFAULT_GROUPS))
 
-# Named for its groups: an environment of others is made anew.
-INSTALLED := .venv/installed-$(shell echo $(GROUPS) | tr ' ' -)
-RUNNABLE := .venv/runnable
+# Named for its groups: another choice of groups is another environment.
+DEV_VENV := .venv/installed-$(shell echo $(GROUPS) | tr ' ' -)
+RUNTIME_VENV := .venv/runtime
 
 # The package index is the one that pip uses, so that a company's mirror is set up once.
 INDEX = $$(COLUMNS=1000 .tools/bin/python -m pip install --help | sed -n 's/.*(default \(http[^)]*\)).*/\1/p')
@@ -31,13 +31,13 @@ define sync
 	@cd .venv/lib/python*/site-packages && echo ../../../../src >src.pth
 endef
 
-$(RUNNABLE): .tools/installed pyproject.toml poetry.lock
+$(RUNTIME_VENV): .tools/installed pyproject.toml poetry.lock
 	$(call sync,--only main)
 	@touch $@
 
-$(INSTALLED): .tools/installed pyproject.toml poetry.lock
+$(DEV_VENV): .tools/installed pyproject.toml poetry.lock
 	$(call sync,$(GROUPS:%=--with %))
-	@rm -f .venv/installed-* && echo $(GROUPS) >.venv/groups && touch $(RUNNABLE) $@
+	@rm -f .venv/installed-* && echo $(GROUPS) >.venv/groups && touch $(RUNTIME_VENV) $@
 
 # The Python that all of this was made with may be gone since: upgraded, or left on another machine.
 $(if $(realpath .tools/bin/python),,$(shell rm -f .tools/installed))

@@ -1,0 +1,17 @@
+"""The SageMaker SDK in an environment of its own, to compare what it sends with what we send.
+
+The SDK has 132 packages, and most of them are used nowhere else. The environment stays in build/sdk
+until the lock changes.
+"""
+
+from pathlib import Path
+
+import pytest
+from conftest import TEMPLATE, run
+
+
+@pytest.fixture(scope="session")
+def sdk_python() -> Path:
+    """The Python of an environment with the SDK of the group `sdk` in poetry.lock."""
+    run(TEMPLATE.parent, "make", "build/sdk/installed")
+    return TEMPLATE.parent / "build" / "sdk" / "bin" / "python"

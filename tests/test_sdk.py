@@ -1,0 +1,115 @@
+"""A job as a ``Processor`` of the SageMaker SDK sends the request that ``launch`` sends itself."""
+
+import io
+import json
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import account
+import pytest
+from conftest import DATA, SLUG
+
+pytest_plugins = ["launching", "sdk_environment"]
+pytestmark = pytest.mark.slow
+
+BUCKET = "penguins"
+
+CODE = """
+import sys
+
+import launch
+from launch import request
+
+build = request.build
+
+
+def build_with_all_fields(*arguments):
+    # As a configuration of the repository could set them.
+    made = build(*arguments)
+    made["NetworkConfig"] = {
+        "EnableNetworkIsolation": True,
+        "EnableInterContainerTrafficEncryption": True,
+        "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]},
+    }
+    made["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] = "disk-key"
+    made["ProcessingOutputConfig"]["KmsKeyId"] = "output-key"
+    made["Tags"].append({"Key": "team", "Value": "birds"})
+    return made
+
+
+request.build = build_with_all_fields
+options = {
+    "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/penguins:1",
+    "input_path": "DATA",
+    "shard": ["input_path"],
+    "instance_count": 2,
+    "volume_size_in_gb": 50,
+    "max_runtime_in_seconds": 3600,
+    "env": {"STAGE": "test"},
+    "test_fraction": 0.25,
+    "seed": 3,
+}
+launch.launch("preprocess", backend="sagemaker", wait=False, **options)
+processor, arguments = launch.processor("preprocess", **options)
+processor.run(**arguments, wait=False, logs=False)
+""".replace("DATA", DATA)
+
+
+@dataclass
+class Account(account.Account):
+    """An account that keeps the requests for jobs."""
+
+    requests: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("HTTP_X_AMZ_TARGET", "").endswith(".CreateProcessingJob"):
+            body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            environ["wsgi.input"] = io.BytesIO(body)
+            self.requests.append(json.loads(body))
+        return super().__call__(environ, start)
+
+
+@pytest.fixture
+def aws() -> Iterator[Account]:
+    made = Account()
+    with account.serve(made):
+        where = {"LocationConstraint": account.REGION}
+        made.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
+        yield made
+
+
+def _without_id(request: dict[str, Any]) -> dict[str, Any]:
+    """A request without what no two launches share: the end of the name and of the run's."""
+    launch_id = request["ProcessingJobName"].removeprefix(f"{SLUG}-preprocess-")
+    made: dict[str, Any] = json.loads(json.dumps(request).replace(launch_id, "ID"))
+    return made
+
+
+def test_the_sdk_sends_the_request_of_launch(
+    sdk_python: Path, aws: Account, no_aws: dict[str, str], project: Path
+) -> None:
+    env = no_aws | aws.environment()
+    env |= {"S3_BUCKET": BUCKET, "SAGEMAKER_ROLE_ARN": "arn:aws:iam::123456789012:role/jobs"}
+    command = [str(sdk_python), "-c", CODE]
+    done = subprocess.run(
+        command, cwd=project, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    ours, theirs = map(_without_id, aws.requests)
+    assert ours["NetworkConfig"]["VpcConfig"]["Subnets"]
+    assert theirs == ours
+    assert not done.stderr
+
+
+def test_a_missing_sdk_is_reported(installed_project: Path, no_aws: dict[str, str]) -> None:
+    code = "import launch; launch.processor('preprocess', input_path='data')"
+    python = installed_project / ".venv" / "bin" / "python"
+    command = [str(python), "-c", code]
+    done = subprocess.run(
+        command, cwd=installed_project, env=no_aws, capture_output=True, text=True, check=False
+    )
+    assert "SetupError" in done.stderr
+    assert "make install GROUPS=" in done.stderr

@@ -1,0 +1,62 @@
+"""Where jobs run. Each backend is a module with ``run(launch, request) -> Run``."""
+
+from .. import definition
+from ..graph import Pipeline
+from ..options import Launch
+from ..run import Request, Run
+
+
+def run(launch: Launch, request: Request) -> Run:
+    """Run a job on the backend that its launch names, and follow it to its end.
+
+    Raises:
+        LaunchError: The launch was rejected; nothing was started.
+    """
+    if launch.options.backend == "sagemaker":
+        from . import sagemaker
+
+        return sagemaker.run(launch, request)
+    from . import docker, local
+
+    local.remove_abandoned()
+    if launch.options.backend == "docker":
+        return docker.run(launch, request)
+    return local.run(launch, request)
+
+
+def run_pipeline(pipeline: Pipeline) -> Run:
+    """Run the steps of a pipeline, and follow them to the end.
+
+    Raises:
+        LaunchError: The launch was rejected; nothing was started.
+    """
+    if pipeline.options.backend == "sagemaker":
+        from . import execution
+
+        return execution.run(pipeline, definition.build(pipeline))
+    from . import steps
+
+    return steps.run(pipeline, run)
+
+
+def deploy(pipeline: Pipeline) -> str:
+    """Store the definition of a pipeline on SageMaker, start nothing, and return its ARN.
+
+    Raises:
+        LaunchError: The launch was rejected.
+    """
+    from . import execution
+
+    return execution.deploy(pipeline, definition.build(pipeline))
+
+
+def clean() -> None:
+    """Remove what launches on this machine left when they were killed.
+
+    Raises:
+        LaunchError: Docker does not answer; what is left there stays.
+    """
+    from . import docker, local
+
+    local.remove_abandoned()
+    docker.remove_abandoned()

@@ -1,0 +1,347 @@
+"""Emulates SageMaker instances on this machine, for the local and the docker backend."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from {{ cookiecutter.__package_name }} import runtime
+
+from .. import folders, project, s3
+from ..addresses import is_s3
+from ..folders import Claim, File
+from ..jobs import Channel
+from ..options import Launch
+from ..project import LaunchError
+from ..run import ExitCode, Run
+from .console import Console
+
+STOP_SECONDS = 120.0
+"""Time between SIGTERM and SIGKILL, as on SageMaker."""
+
+_KILL_SECONDS = 10.0
+"""Time between SIGKILL to the job and to the process that follows it."""
+
+_POLL_SECONDS = 0.05
+_CHECK_SECONDS = 15.0
+
+
+@dataclass(frozen=True, eq=False)
+class Host:
+    """An emulated instance."""
+
+    name: str
+    base: Path
+    """The folder that represents ``/opt/ml``."""
+    inputs: Mapping[Channel, Path]
+    """The folder that the job sees as each input."""
+
+    def folder(self, channel: Channel) -> Path:
+        """Return the folder of a channel below ``base``."""
+        return self.base / channel.path.removeprefix("/opt/ml/")
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How the job ended on a host."""
+
+    code: int
+    reason: str
+    """Why, if the job itself left no message."""
+
+
+class HostError(Exception):
+    """A host was lost: the engine or its client no longer answers."""
+
+
+class Runner(Protocol):
+    """Starts and stops the job on hosts."""
+
+    @property
+    def copies_inputs(self) -> bool:
+        """Whether inputs have to be real files, because links would lead out of the host."""
+
+    def start(self, host: Host) -> subprocess.Popen[bytes]:
+        """Start the job; the process prints the job's output and ends with it."""
+
+    def kill(self, host: Host, number: signal.Signals) -> None:
+        """Send a signal to the job."""
+
+    def check(self) -> None:
+        """Raise ``HostError`` if hosts can no longer be reached."""
+
+    def exit(self, host: Host) -> Exit:
+        """Return how the job ended on a host whose process has ended."""
+
+    def collect(self, host: Host) -> None:
+        """Put the job's outputs and message below ``host.base``, owned by the caller."""
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    status: str
+    failed: Host | None = None
+    reason: str = ""
+
+
+def run(
+    launch: Launch,
+    request: Mapping[str, object],
+    make_runner: Callable[[Path], AbstractContextManager[Runner]],
+) -> Run:
+    """Run a job on emulated hosts and publish its outputs, each complete or not at all.
+
+    Args:
+        launch: The launch.
+        request: Its request, which the hosts see as SageMaker's instances do.
+        make_runner: Makes the runner, given a temporary folder of this launch.
+
+    Raises:
+        LaunchError: Nothing was started: an output is taken, or there is no room.
+    """
+    project.OUT.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        claims = {
+            option: stack.enter_context(_claim(launch, address))
+            for option, address in launch.outputs.items()
+        }
+        workspace = stack.enter_context(folders.temporary(project.OUT))
+        sources = _sources(launch)
+        before = {folder: folders.scan(folder) for folder in sources.values()}
+        try:
+            with make_runner(workspace) as runner:
+                hosts = _prepare(launch, request, workspace, sources, before, runner)
+                outcome = _follow(launch, hosts, runner)
+                for host in hosts:
+                    runner.collect(host)
+        except HostError as error:
+            return Run(launch.name, "Failed", {}, str(error), ExitCode.FAILED)
+        changed = [
+            str(folder / name)
+            for folder, files in before.items()
+            for name in folders.changes(files, folder)
+        ]
+        message = _exit_message(hosts, outcome)
+        if changed and outcome.status == "Completed":
+            outcome = _Outcome("Failed")
+            message = f"the job changed its own input {changed[0]}; its outputs were not published"
+        if outcome.status != "Completed":
+            return Run(launch.name, outcome.status, {}, message, ExitCode.FAILED)
+        try:
+            _publish(launch, hosts, claims, workspace)
+        except (LaunchError, OSError) as error:
+            return Run(launch.name, "Failed", {}, str(error), ExitCode.FAILED)
+    return Run(launch.name, "Completed", launch.outputs, message, ExitCode.COMPLETED)
+
+
+def _claim(launch: Launch, address: str) -> AbstractContextManager[Claim | None]:
+    """Claim an output; there is a folder to put it together in only on this machine."""
+    if is_s3(address):
+        s3.claim(address, {"job": launch.name})
+        return nullcontext()
+    return folders.claim(Path(address))
+
+
+def _sources(launch: Launch) -> dict[Channel, Path]:
+    """Return the folder of each input, downloaded if it is in S3."""
+    return {
+        channel: s3.fetch(launch.inputs[channel.option])
+        for channel in launch.job.inputs
+        if channel.option in launch.inputs
+    }
+
+
+def _prepare(
+    launch: Launch,
+    request: Mapping[str, object],
+    workspace: Path,
+    sources: Mapping[Channel, Path],
+    files: Mapping[Path, Sequence[File]],
+    runner: Runner,
+) -> list[Host]:
+    """Lay out what SageMaker gives to each host before the job starts."""
+    names = [f"algo-{number + 1}" for number in range(launch.options.instance_count)]
+    hosts = []
+    for index, name in enumerate(names):
+        inputs = {}
+        for channel, source in sources.items():
+            share = files[source]
+            if channel.option in launch.options.shard:
+                share = share[index :: len(names)]
+            links = workspace / "inputs" / name / channel.name
+            inputs[channel] = _link(share, source, links, runner)
+        host = Host(name, workspace / "hosts" / name, inputs)
+        for folder in ("config", "output", "processing/output"):
+            (host.base / folder).mkdir(parents=True)
+        for channel in launch.job.outputs:
+            host.folder(channel).mkdir(parents=True)
+        resources = {"current_host": name, "hosts": names}
+        (host.base / "config" / "resourceconfig.json").write_text(json.dumps(resources))
+        (host.base / "config" / "processingjobconfig.json").write_text(json.dumps(request))
+        hosts.append(host)
+    return hosts
+
+
+def _link(files: Sequence[File], source: Path, target: Path, runner: Runner) -> Path:
+    """Make a folder of links to input files, so that the job cannot remove the originals."""
+    if runner.copies_inputs and len(files) == len(folders.scan(source)):
+        return source
+    target.mkdir(parents=True)
+    for file in files:
+        link = target / file.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        original = file.path.resolve()
+        try:
+            os.link(original, link)
+        except OSError:  # on another file system, or another user's file
+            if runner.copies_inputs:
+                shutil.copy2(original, link)
+            else:
+                link.symlink_to(original)
+    return target
+
+
+def _follow(launch: Launch, hosts: Sequence[Host], runner: Runner) -> _Outcome:
+    """Run the job on all hosts until it has ended, failed on one, or taken too long."""
+    console, ended = Console(), threading.Event()
+    seconds = launch.options.max_runtime_in_seconds
+    deadline, next_check = time.monotonic() + seconds, time.monotonic() + _CHECK_SECONDS
+    processes: dict[Host, subprocess.Popen[bytes]] = {}
+    printers: list[threading.Thread] = []
+    try:
+        for host in hosts:
+            processes[host] = runner.start(host)
+            arguments = (host.name, processes[host].stdout, ended)
+            printers.append(threading.Thread(target=console.copy, args=arguments, daemon=True))
+            printers[-1].start()
+        running = list(hosts)
+        while running:
+            if console.closed:
+                raise SystemExit(128 + signal.SIGPIPE)
+            if time.monotonic() > deadline:
+                return _Outcome("Stopped", reason=f"stopped after {seconds} s, its maximum runtime")
+            if time.monotonic() > next_check:
+                runner.check()
+                next_check = time.monotonic() + _CHECK_SECONDS
+            for host in [host for host in running if processes[host].poll() is not None]:
+                exited = runner.exit(host)
+                if exited.code:
+                    return _Outcome("Failed", host, exited.reason)
+                running.remove(host)
+            time.sleep(_POLL_SECONDS)
+        return _Outcome("Completed")
+    except HostError:
+        for process in processes.values():
+            process.kill()
+        raise
+    finally:
+        _stop(processes, runner)
+        ended.set()
+        for printer in printers:
+            printer.join()
+
+
+def _stop(processes: Mapping[Host, subprocess.Popen[bytes]], runner: Runner) -> None:
+    """Send SIGTERM, wait, and send SIGKILL; a second interrupt ends the waiting."""
+    running = [host for host, process in processes.items() if process.poll() is None]
+    deadline = time.monotonic() + STOP_SECONDS
+    try:
+        for host in running:
+            runner.kill(host, signal.SIGTERM)
+        while any(processes[host].poll() is None for host in running):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)
+    finally:
+        for host in running:
+            if processes[host].poll() is None:
+                runner.kill(host, signal.SIGKILL)
+            try:
+                processes[host].wait(timeout=_KILL_SECONDS)
+            except subprocess.TimeoutExpired:
+                processes[host].kill()
+                processes[host].wait()
+
+
+def _exit_message(hosts: Sequence[Host], outcome: _Outcome) -> str:
+    """Put together ``ExitMessage`` from what the hosts left; a host that failed comes first."""
+    lines = [] if outcome.failed else [outcome.reason] * bool(outcome.reason)
+    for host in sorted(hosts, key=lambda host: host is not outcome.failed):
+        file = host.base / "output" / "message"
+        text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+        if host is outcome.failed:
+            text = text or outcome.reason
+        if text:
+            lines.append(text if len(hosts) == 1 else f"{host.name}: {text}")
+    message = "\n".join(lines).encode()[: runtime.MESSAGE_BYTES]
+    return message.decode(errors="ignore")
+
+
+def _publish(
+    launch: Launch, hosts: Sequence[Host], claims: Mapping[str, Claim | None], workspace: Path
+) -> None:
+    """Put the outputs of all hosts under one address, as SageMaker does under one prefix.
+
+    Raises:
+        LaunchError: An output could not be published; the message says where the result is.
+    """
+    merged = {channel.option: _merge(channel, hosts, workspace) for channel in launch.job.outputs}
+    for option, folder in merged.items():
+        address, claim = launch.outputs[option], claims[option]
+        try:
+            if claim:
+                _move(folder, claim.folder)
+                claim.publish()
+            else:
+                s3.publish(folder, address)
+        except (LaunchError, OSError) as error:
+            raise LaunchError(f"--{option}: {error}{_keep(launch, folder)}") from error
+
+
+def _merge(channel: Channel, hosts: Sequence[Host], workspace: Path) -> Path:
+    """Put the files of all hosts into one folder; links are left out, as SageMaker does."""
+    merged = workspace / "outputs" / channel.name
+    merged.mkdir(parents=True)
+    for host in hosts:
+        folder = host.folder(channel)
+        for path in sorted(folder.rglob("*")):
+            if path.is_symlink() or not path.is_file():
+                continue
+            target = merged / path.relative_to(folder)
+            if target.exists():
+                raise LaunchError(
+                    f"{host.name} and another host both wrote {path.relative_to(folder)}: S3 would "
+                    "keep one of them, so put the host's name into the file's name"
+                )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+    return merged
+
+
+def _move(folder: Path, target: Path) -> None:
+    """Move a folder onto an empty one; from another file system it is copied."""
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copytree(folder, target, dirs_exist_ok=True)
+
+
+def _keep(launch: Launch, folder: Path) -> str:
+    """Move a result that could not be published out of the temporary folder; say where it is."""
+    if not folder.exists():
+        return ""  # its claim has it, and the error says where
+    kept = project.OUT / "unpublished" / launch.name / folder.name
+    kept.parent.mkdir(parents=True)
+    folder.rename(kept)
+    return f"; the finished result is in {kept}"

@@ -1,0 +1,120 @@
+"""Prints the log of a job from CloudWatch as it grows."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from {{ cookiecutter.__package_name }} import runtime
+
+from ..project import LaunchError
+
+GROUP = "/aws/sagemaker/ProcessingJobs"
+
+LAST_LINES = 20
+"""How many lines are kept to explain a failure."""
+
+LATE_SECONDS = 60.0
+"""How long after a newer line CloudWatch may still deliver an older one."""
+
+Call = Callable[..., Mapping[str, Any] | None]
+"""Calls an operation of CloudWatch Logs by its name in boto3.
+
+Returns ``None`` if there is no such log group, and raises ``LaunchError`` if the call fails.
+"""
+
+
+class Log:
+    """The log of a job: a stream for each host, named ``<job>/<host>-<number>``.
+
+    One call reads the streams of all hosts. Because lines may arrive late and out of order, each
+    reading goes back by ``LATE_SECONDS`` and skips the lines that were printed before.
+    """
+
+    def __init__(self, job: str, hosts: int, created: datetime, call: Call) -> None:
+        self.last: deque[str] = deque(maxlen=LAST_LINES)
+        """The lines that were printed last."""
+        self._streams = f"{job}/"
+        self._hosts = hosts
+        self._call = call
+        self._problem_printed = False
+        self._newest: dict[str, tuple[int, bool]] = {}
+        """For each host: the time of its newest line, and whether that line ends the job."""
+        self._printed: dict[str, int] = {}
+        """The times of printed lines that the next reading returns again, by their ids."""
+        self._start = int((created.timestamp() - LATE_SECONDS) * 1000)
+        self._next_page = ""
+        self._began = 0.0
+        self._clock_offset = -math.inf
+        """At least this many seconds is the hosts' clock ahead of the caller's."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the newest line of every host is the last one of a successful job."""
+        return sum(finished for _, finished in self._newest.values()) >= self._hosts
+
+    def read(self, now: float) -> bool:
+        """Print what is new, and return whether anything was new.
+
+        A log that cannot be read does not end anything: this is said once.
+
+        Args:
+            now: The time in seconds, on a clock that is never set back.
+        """
+        try:
+            return self._read(now)
+        except LaunchError as error:
+            self._next_page = ""
+            if not self._problem_printed:
+                print(f"the log cannot be read; the job goes on: {error}", flush=True)
+                self._problem_printed = True
+            return False
+
+    def _read(self, now: float) -> bool:
+        """Read pages to the last one, or to one without events.
+
+        CloudWatch searches piece by piece and may return empty pages. The next reading continues
+        after such a page, so that a job that logs nothing costs one call for each reading.
+        """
+        any_new = False
+        while True:
+            if not self._next_page:
+                self._began = now
+            token = {"nextToken": self._next_page} if self._next_page else {}
+            page = self._call(
+                "filter_log_events",
+                logGroupName=GROUP,
+                logStreamNamePrefix=self._streams,
+                startTime=self._start,
+                **token,
+            )
+            if page is None:  # no job in this account has logged anything yet
+                return any_new
+            for event in page["events"]:
+                any_new |= self._print(event, now)
+            self._next_page = page.get("nextToken", "")
+            if not self._next_page:
+                self._move_start()
+            if not self._next_page or not page["events"]:
+                return any_new
+
+    def _print(self, event: Mapping[str, Any], now: float) -> bool:
+        """Print a line unless it was printed before, and return whether it was printed."""
+        stream, time, message = event["logStreamName"], event["timestamp"], event["message"]
+        if event["eventId"] in self._printed or not stream.startswith(self._streams):
+            return False
+        host = stream.removeprefix(self._streams).rpartition("-")[0]
+        self.last.append(f"{host} | {message.rstrip()}")
+        print(self.last[-1], flush=True)
+        self._printed[event["eventId"]] = time
+        self._clock_offset = max(self._clock_offset, time / 1000 - now)
+        if time >= self._newest.get(host, (0, False))[0]:
+            self._newest[host] = time, runtime.FINISHED in message
+        return True
+
+    def _move_start(self) -> None:
+        """Let the next reading start shortly before this one, in the time of the hosts."""
+        start = (self._began + self._clock_offset - LATE_SECONDS) * 1000
+        self._start = int(max(self._start, start))
+        self._printed = {key: time for key, time in self._printed.items() if time >= self._start}

@@ -1,0 +1,284 @@
+"""Runs a job on SageMaker: creates it, follows it to its end and explains a failure.
+
+A job that was created goes on whatever happens here. What goes wrong from then on is never
+reported as a failure of the job.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from time import monotonic, sleep
+from typing import Any
+
+from .. import aws, s3
+from ..options import Launch
+from ..project import LaunchError
+from ..run import ExitCode, Request, Run
+from .logs import GROUP, Log
+
+POLL_SECONDS = 5.0
+"""The pause between two looks at a job."""
+
+STATUS_SECONDS = 60.0
+"""How often a status that does not change is printed."""
+
+RETRY_SECONDS = 60.0
+"""The longest pause before a failed call is made again."""
+
+GIVE_UP_SECONDS = 900.0
+"""How long calls may fail before a job is no longer followed."""
+
+APPEAR_SECONDS = 30.0
+"""How long SageMaker may take to show a job that it has created."""
+
+QUIET_SECONDS = 5.0
+"""How long the log of a job that has ended must be silent to count as complete."""
+
+_NOT_FOUND = ("ResourceNotFound", "ResourceNotFoundException", "ValidationException")
+"""Error codes that mean that a valid name names nothing."""
+
+
+class NoAnswerError(Exception):
+    """AWS has not answered for ``GIVE_UP_SECONDS``. What was asked about may go on."""
+
+
+class Connection:
+    """Calls an AWS service while something is followed that no failed call may end.
+
+    botocore does not repeat these calls. After a failure, the session and the client are made
+    again, so that renewed credentials are used.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._client: Any = None
+
+    def call_once(self, operation: str, **arguments: Any) -> Mapping[str, Any] | None:
+        """Call an operation by its name in boto3; ``None`` if what it names does not exist.
+
+        Raises:
+            LaunchError: The call failed.
+        """
+        from botocore.exceptions import ClientError
+
+        try:
+            with aws.errors(self._service):
+                if self._client is None:
+                    self._client = aws.client(self._service, retries={"total_max_attempts": 1})
+                try:
+                    answer: Mapping[str, Any] = getattr(self._client, operation)(**arguments)
+                except ClientError as error:
+                    if error.response["Error"]["Code"] in _NOT_FOUND:
+                        return None
+                    raise
+        except LaunchError:
+            self._client = None
+            raise
+        return answer
+
+    def call(self, operation: str, **arguments: Any) -> Mapping[str, Any] | None:
+        """Call an operation until it is answered.
+
+        A single failure is not worth a line. From the second one on, the reason is printed,
+        once while it stays the same.
+
+        Raises:
+            NoAnswerError: Calls have failed for ``GIVE_UP_SECONDS``.
+        """
+        first_call, failures, printed = monotonic(), 0, ""
+        while True:
+            try:
+                return self.call_once(operation, **arguments)
+            except LaunchError as error:
+                reason = str(error)
+            if monotonic() - first_call >= GIVE_UP_SECONDS:
+                raise NoAnswerError(f"no answer for {_minutes(GIVE_UP_SECONDS)}: {reason}")
+            failures += 1
+            if failures > 1 and reason != printed:
+                _print(f"{reason}; trying again for {_minutes(GIVE_UP_SECONDS)}")
+                printed = reason
+            sleep(min(POLL_SECONDS * 2 ** (failures - 1), RETRY_SECONDS))
+
+
+def may_have_succeeded(error: Exception) -> bool:
+    """Return whether AWS may have done what a call asked for, although the call has failed.
+
+    The answer may be lost. botocore then makes the call again, and the error may be the answer to
+    the second one, such as ``ResourceInUse`` because the first one has created the resource.
+    """
+    from botocore import exceptions
+
+    if isinstance(error, exceptions.ClientError):
+        metadata = error.response["ResponseMetadata"]
+        return bool(metadata["HTTPStatusCode"] >= 500 or metadata.get("RetryAttempts"))
+    return isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError)
+
+
+def run(launch: Launch, request: Request) -> Run:
+    """Create a job on SageMaker and, unless told otherwise, follow it to its end.
+
+    Raises:
+        LaunchError: The launch was rejected; no job was created.
+    """
+    name, outputs = launch.name, launch.outputs
+    commands = _commands(name)
+    for snapshot in launch.snapshots.values():
+        s3.upload(snapshot)
+    # In one order for all launches: of several that share outputs, one gets all of them.
+    for address in sorted(outputs.values()):
+        s3.claim(address, {"job": name})
+    _print(f"creating the processing job {name}")
+    maybe_running = f"{name} may be running: {commands}"
+    with _print_if_interrupted(maybe_running):
+        created = _create(launch, request)
+    if not created:
+        return Run(name, "InProgress", outputs, maybe_running, ExitCode.STILL_RUNNING)
+    with _print_if_interrupted(f"{name} is still running: {commands}"):
+        if launch.options.wait:
+            repeat = launch.command(backend="docker")
+            return follow(name, outputs, launch.options.instance_count, repeat)
+        _print_links(name)
+        return Run(name, "InProgress", outputs)
+
+
+def follow(name: str, outputs: Mapping[str, str], hosts: int, repeat: str = "") -> Run:
+    """Print the status and the log of a job until it ends, and explain a failure.
+
+    A job that can no longer be followed has not failed: its run is ``InProgress``, with an exit
+    code of its own and a message that says how to look at the job and how to stop it.
+
+    Args:
+        name: Of the job, which was created before.
+        outputs: Addresses by option, for the run that is returned.
+        hosts: How many hosts the job has.
+        repeat: A command that repeats the job elsewhere, shown if it fails.
+    """
+    message = f"{name} is still running: {_commands(name)}"
+    _print_links(name)
+    try:
+        job, log = _follow(name, hosts)
+    except NoAnswerError as error:
+        _print(f"the job is still running, but can no longer be followed: {error}")
+        return Run(name, "InProgress", outputs, message, ExitCode.STILL_RUNNING)
+    status = job["ProcessingJobStatus"]
+    if status != "Completed":
+        _explain(job, log, repeat)
+    exit_code = ExitCode.COMPLETED if status == "Completed" else ExitCode.FAILED
+    return Run(name, status, outputs, job.get("ExitMessage", ""), exit_code)
+
+
+def _create(launch: Launch, request: Request) -> bool:
+    """Create a job, and return whether it certainly exists.
+
+    Raises:
+        LaunchError: SageMaker did not create the job.
+    """
+    try:
+        with aws.errors(launch.name):
+            try:
+                aws.client("sagemaker").create_processing_job(**request)
+            except Exception as error:
+                if not may_have_succeeded(error):
+                    raise
+                _print(f"looking whether the job was created: {aws.explain(error)}")
+                if _describe(Connection("sagemaker"), launch.name) is None:
+                    raise
+    except LaunchError as error:
+        raise LaunchError(f"{error}; no job was created{_left_behind(launch)}") from error
+    except NoAnswerError as error:
+        _print(f"it is unknown whether the job was created: {error}")
+        return False
+    return True
+
+
+def _left_behind(launch: Launch) -> str:
+    """Say what a launch leaves in S3 that was rejected after it had claimed its outputs."""
+    text = ""
+    if launch.snapshots:
+        text += "; the uploaded inputs stay in S3 for the next launch"
+    if launch.named_outputs or any(option == "--run_name" for option, _ in launch.typed):
+        text += "; the outputs stay claimed: choose another run name or address"
+    return text
+
+
+def _follow(name: str, hosts: int) -> tuple[Mapping[str, Any], Log]:
+    """Print the status and the log of a job until it ends; return its state and its log."""
+    connection, started = Connection("sagemaker"), monotonic()
+    printed_status, printed_at = "", started
+    log: Log | None = None
+    while True:
+        job = _describe(connection, name)
+        if job is None:
+            raise NoAnswerError(f"SageMaker does not find {name}")
+        log = log or Log(name, hosts, job["CreationTime"], Connection("logs").call_once)
+        log.read(monotonic())
+        status, now = job["ProcessingJobStatus"], monotonic()
+        if status != printed_status or now - printed_at >= STATUS_SECONDS:
+            _print(f"{status} after {now - started:.0f} s")
+            printed_status, printed_at = status, now
+        if status in ("Completed", "Failed", "Stopped"):
+            _drain(log)
+            return job, log
+        sleep(POLL_SECONDS)
+
+
+def _describe(connection: Connection, name: str) -> Mapping[str, Any] | None:
+    """Return the state of a job, or ``None`` if there is none even after ``APPEAR_SECONDS``."""
+    deadline = monotonic() + APPEAR_SECONDS
+    while True:
+        job = connection.call("describe_processing_job", ProcessingJobName=name)
+        if job is not None or monotonic() >= deadline:
+            return job
+        sleep(POLL_SECONDS)
+
+
+def _drain(log: Log) -> None:
+    """Print what CloudWatch delivers after the end of a job."""
+    quiet_since = monotonic()
+    while not log.complete and monotonic() - quiet_since < QUIET_SECONDS:
+        if log.read(monotonic()):
+            quiet_since = monotonic()
+        else:
+            sleep(1)
+
+
+def _explain(job: Mapping[str, Any], log: Log, repeat: str) -> None:
+    _print(f"FailureReason: {job.get('FailureReason', 'none')}")
+    _print(f"ExitMessage: {job.get('ExitMessage', 'none')}")
+    _print("\n  ".join(["the end of the log:", *log.last]))
+    if repeat:
+        _print(f"to repeat it in Docker: {repeat}")
+
+
+def _print_links(name: str) -> None:
+    group = GROUP.replace("/", "$252F")
+    _print(f"  {aws.console()}/sagemaker/home#/processing-jobs/{name}")
+    _print(f"  {aws.console()}/cloudwatch/home#logsV2:log-groups/log-group/{group}")
+
+
+@contextmanager
+def _print_if_interrupted(message: str) -> Iterator[None]:
+    """Print a message if anything but a rejection ends what is done in the meantime."""
+    try:
+        yield
+    except LaunchError:
+        raise
+    except BaseException:
+        with suppress(OSError):  # the terminal may be gone
+            _print(message)
+        raise
+
+
+def _commands(name: str) -> str:
+    """Return the commands that show a job and stop it."""
+    job = f"--processing-job-name {name} --region {aws.session().region_name}"
+    show = f"`aws sagemaker describe-processing-job {job}` shows it"
+    return f"{show}, `aws sagemaker stop-processing-job {job}` stops it"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes"
+
+
+def _print(text: str) -> None:
+    """Print at once, so that a log file or a pipe shows a line when it is written."""
+    print(text, flush=True)

@@ -1,0 +1,62 @@
+"""What a pipeline is: the steps, the jobs that they run and the metric that decides."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .options import Launch
+from .run import Request
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Decides whether a result is good enough: a number in a JSON file of an output."""
+
+    job: str
+    output: str
+    """Name of the output channel."""
+    file: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A job in a pipeline."""
+
+    launch: Launch
+    request: Request
+
+    @property
+    def job(self) -> str:
+        return self.launch.job.name
+
+    @property
+    def name(self) -> str:
+        """The name of the step and of its job's log; SageMaker names jobs without underscores."""
+        return self.job.replace("_", "-")
+
+    def parameter(self, option: str) -> str:
+        """Return the name of the pipeline's parameter that sets an option of this job."""
+        return f"{self.job}_{option}"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline whose steps were all checked."""
+
+    name: str
+    """In SageMaker."""
+    steps: Sequence[Step]
+    options: argparse.Namespace
+    """The launch's own options; the steps share ``backend``, ``plan``, ``run_name``, ``wait``."""
+    metric: Metric
+    minimum: float
+    """The least value of the metric with which the pipeline succeeds."""
+    cache: bool
+    """Whether steps may reuse the result of an earlier execution."""
+    deployed: bool
+    """Whether the definition is for executions that others start, such as a schedule."""
+
+    def step(self, job: str) -> Step:
+        """Return the step of a job."""
+        return next(step for step in self.steps if step.job == job)

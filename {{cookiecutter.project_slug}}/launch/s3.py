@@ -1,0 +1,504 @@
+"""Folders in S3: inputs stored by their content, claims on outputs, downloads.
+
+Nothing is deleted, and no object is replaced by one with another content.
+"""
+
+import argparse
+import base64
+import hashlib
+import json
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from time import sleep
+from typing import Any
+
+from {{ cookiecutter.__package_name }} import runtime
+
+from . import aws, folders, project
+from .addresses import is_s3
+from .folders import Snapshot
+from .project import LaunchError
+
+_WORKERS = 24
+_WAIT_SECONDS = 0.01
+_QUEUE = 100
+"""Files that are handed to s3transfer at a time."""
+
+_READ_SECONDS = 30
+_NAME_LENGTH = 60
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object in S3."""
+
+    name: str
+    """Its key without the prefix of the address."""
+    size: int
+    etag: str
+
+
+def split(address: str) -> tuple[str, str]:
+    """Return the bucket of an address and its prefix, which ends with a slash unless it is empty.
+
+    Raises:
+        LaunchError: The address names no bucket.
+    """
+    bucket, _, prefix = address.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise LaunchError(f"{address} names no bucket: write s3://bucket/prefix")
+    prefix = prefix.rstrip("/")
+    return bucket, f"{prefix}/" if prefix else ""
+
+
+def input_address(digest: str) -> str:
+    """Return the address of an input that is stored under the digest of its content."""
+    return f"{_project_address()}/inputs/{digest}/"
+
+
+def run_address(run_name: str, job: str, channel: str) -> str:
+    """Return the address of an output in a run."""
+    return f"{_project_address()}/runs/{run_name}/{job}/{channel}"
+
+
+def listing(address: str) -> list[Object]:
+    """List the objects below an address, in the order of S3. Folder markers are left out."""
+    with aws.errors(address):
+        return _list(_client(), address)
+
+
+def read(address: str, name: str) -> bytes:
+    """Return the content of an object below an address."""
+    with aws.errors(f"{address}/{name}"):
+        return _read(_client(), address, name)
+
+
+def fingerprint(address: str) -> str:
+    """Return a digest over the names, sizes and ETags of the objects below an address.
+
+    Raises:
+        LaunchError: There are no objects.
+    """
+    with aws.errors(address):
+        return _fingerprint(_list_files(_client(), address))
+
+
+def check_new(address: str) -> None:
+    """Check that there is nothing below the address of an output.
+
+    Raises:
+        LaunchError: There is, or the address can never be an output.
+    """
+    with aws.errors(address):
+        _check_new(_client(), address)
+
+
+def claim(address: str, note: Mapping[str, Any]) -> None:
+    """Claim the address of an output; of several launches at once, exactly one succeeds.
+
+    The claim is an object beside the output, ``<address>.launch.json``. It is never removed.
+
+    Args:
+        address: Address of an output.
+        note: Says who claims it.
+
+    Raises:
+        LaunchError: The address is taken, or there are objects below it.
+    """
+    bucket, prefix = split(address)
+    key = f"{prefix.rstrip('/')}.launch.json"
+    # The token identifies this claim: botocore sends it again if the answer is lost.
+    body = json.dumps({**note, "token": secrets.token_hex(16)}).encode()
+    with aws.errors(address):
+        client = _client()
+        _check_new(client, address)
+        try:
+            client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
+        except client.exceptions.ClientError as error:
+            if not _is_taken(error):
+                raise
+            owner = _read_if_possible(client, bucket, key)
+            if owner != body:
+                raise LaunchError(
+                    f"{address} is the output of another launch {owner.decode(errors='replace')}: "
+                    "choose another run name or address"
+                ) from error
+
+
+def upload(snapshot: Snapshot) -> str:
+    """Store a folder under the digest of its content, unless it is there already.
+
+    An upload that was interrupted is continued. The list of files, ``inputs/<digest>.json``, is
+    uploaded last: where it is, the input is complete.
+
+    Returns:
+        The address of the input.
+
+    Raises:
+        LaunchError: A file could not be uploaded, or was changed after the snapshot.
+    """
+    address = input_address(snapshot.digest)
+    bucket, prefix = split(address)
+    list_key = f"{prefix.rstrip('/')}.json"
+    with aws.errors(address):
+        client = _client()
+        # HeadObject answers 403 instead of 404 to whoever may list a part of the bucket only.
+        if client.list_objects_v2(Bucket=bucket, Prefix=list_key, MaxKeys=1)["KeyCount"]:
+            return address
+        stored = {item.name: item.size for item in _list(client, address)}
+        missing = [file.name for file in snapshot.files if stored.get(file.name) != file.size]
+        _upload(client, snapshot, missing, address)
+        client.put_object(Bucket=bucket, Key=list_key, Body=snapshot.file_list)
+    return address
+
+
+def publish(folder: Path, address: str) -> None:
+    """Upload a result to an address that this launch has claimed, the job's record last.
+
+    Raises:
+        LaunchError: A file could not be uploaded, or another object has its key.
+    """
+    snapshot = folders.snapshot(folder)
+    with aws.errors(address):
+        client = _client()
+        for operation in ("PutObject", "CompleteMultipartUpload"):
+            client.meta.events.register(f"before-parameter-build.s3.{operation}", _only_new)
+        _upload(client, snapshot, [file.name for file in snapshot.files], address)
+
+
+def download(address: str, folder: Path) -> None:
+    """Copy all objects below an address into an empty folder, the job's record last.
+
+    Raises:
+        LaunchError: There are no objects, they change meanwhile, a key cannot be a file in the
+            folder, or a file could not be downloaded.
+    """
+    with aws.errors(address):
+        client = _client()
+        _download(client, address, _list_files(client, address), folder)
+
+
+def fetch(address: str) -> Path:
+    """Return the folder of an address. What is in S3 is downloaded, once for the same content.
+
+    A download is complete or absent: it appears as ``out/downloads/<name>-<fingerprint>`` after
+    it has been verified, against the job's record if there is one.
+
+    Raises:
+        LaunchError: See ``download``; or the files are not those in the job's record.
+    """
+    if not is_s3(address):
+        return Path(address)
+    with aws.errors(address):
+        client = _client()
+        objects = _list_files(client, address)
+        name = _last_part(address).lstrip(".")[:_NAME_LENGTH]
+        target = project.OUT / "downloads" / f"{name}-{_fingerprint(objects)[:12]}"
+        if target.exists():
+            if changed := _differences(target, objects):
+                raise LaunchError(
+                    f"{target / changed[0]} was changed after its download: move {target} away"
+                )
+            return target
+        _check_record(client, address, objects)
+        with folders.temporary(target.parent) as temporary:
+            downloaded = temporary / "files"
+            downloaded.mkdir()
+            _download(client, address, objects, downloaded)
+            _check_content(address, objects, downloaded)
+            _rename(downloaded, target)
+    return target
+
+
+def _project_address() -> str:
+    """Return where the project's objects are; ``S3_BUCKET`` represents a bucket that is not set."""
+    return f"s3://{project.setting('S3_BUCKET') or 'S3_BUCKET'}/{project.name()}"
+
+
+def _last_part(address: str) -> str:
+    return address.rstrip("/").rpartition("/")[2]
+
+
+def _client() -> Any:
+    """Return a client for parallel requests, which may take longer than others on a slow network.
+
+    An endpoint that does not answer is given up on after about three minutes, one that cannot be
+    reached after less than one.
+    """
+    return aws.client("s3", max_pool_connections=_WORKERS, read_timeout=_READ_SECONDS)
+
+
+def _list(client: Any, address: str) -> list[Object]:
+    bucket, prefix = split(address)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [
+        Object(item["Key"].removeprefix(prefix), item["Size"], item["ETag"])
+        for page in pages
+        for item in page.get("Contents", [])
+        if not item["Key"].endswith("/")
+    ]
+
+
+def _list_files(client: Any, address: str) -> list[Object]:
+    if objects := _list(client, address):
+        return objects
+    raise LaunchError(f"{address} holds no files")
+
+
+def _read(client: Any, address: str, name: str) -> bytes:
+    bucket, prefix = split(address)
+    return bytes(client.get_object(Bucket=bucket, Key=prefix + name)["Body"].read())
+
+
+def _read_if_possible(client: Any, bucket: str, key: str) -> bytes:
+    try:
+        return bytes(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+    except client.exceptions.ClientError:
+        return b""
+
+
+def _fingerprint(objects: Sequence[Object]) -> str:
+    content = json.dumps([(item.name, item.size, item.etag) for item in objects])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _check_new(client: Any, address: str) -> None:
+    bucket, prefix = split(address)
+    if not prefix:
+        raise LaunchError(f"{address} is a whole bucket: name a prefix in it")
+    own_bucket, own_prefix = split(f"{_project_address()}/inputs")
+    if bucket == own_bucket and (own_prefix.startswith(prefix) or prefix.startswith(own_prefix)):
+        raise LaunchError(f"{address} holds the inputs of launches: name another prefix")
+    if client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)["KeyCount"]:
+        raise LaunchError(f"{address} already holds files: name another prefix")
+
+
+def _is_taken(error: Any) -> bool:
+    """Return whether S3 did not write an object because there is one of its key."""
+    return error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict")
+
+
+def _only_new(params: dict[str, Any], **_: Any) -> None:
+    """Let S3 reject an object whose key is taken; s3transfer does not know this parameter."""
+    params["IfNoneMatch"] = "*"
+
+
+def _upload(client: Any, snapshot: Snapshot, names: Sequence[str], address: str) -> None:
+    """Upload files with their checksums, so that S3 rejects one that is not as in the snapshot."""
+    bucket, prefix = split(address)
+    files = {file.name: file for file in snapshot.files}
+
+    def checksum(name: str) -> str:
+        return base64.b64encode(snapshot.crc32[name].to_bytes(4, "big")).decode()
+
+    def start(manager: Any, name: str, reporter: Any) -> None:
+        arguments = {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": checksum(name)}
+        manager.upload(str(files[name].path), bucket, prefix + name, arguments, [reporter])
+
+    def finish(name: str, future: Any) -> None:
+        try:
+            future.result()
+        except client.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] == "BadDigest":
+                changed = files[name].path
+                raise LaunchError(f"{changed} was changed while it was uploaded") from error
+            if not _is_taken(error):
+                raise
+            head = client.head_object(Bucket=bucket, Key=prefix + name, ChecksumMode="ENABLED")
+            if head.get("ChecksumCRC32") != checksum(name):
+                raise LaunchError(f"{address}/{name} was written by another meanwhile") from error
+
+    sizes = {name: files[name].size for name in names}
+    with folders.progress(f"uploading {snapshot.folder.name}", sum(sizes.values())) as advance:
+        _transfer(client, address, sizes, start, finish, advance)
+
+
+def _download(client: Any, address: str, objects: Sequence[Object], folder: Path) -> None:
+    """Download objects as they were listed; S3 rejects the request for one that was changed."""
+    from s3transfer.exceptions import S3DownloadFailedError
+
+    bucket, prefix = split(address)
+    listed = {item.name: item for item in objects}
+    _check_keys(address, list(listed))
+
+    def only_listed(params: dict[str, Any], **_: Any) -> None:
+        params["IfMatch"] = listed[params["Key"].removeprefix(prefix)].etag
+
+    def start(manager: Any, name: str, reporter: Any) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        subscribers = [_KnownObject(listed[name]), reporter]
+        manager.download(bucket, prefix + name, str(path), subscribers=subscribers)
+
+    def finish(name: str, future: Any) -> None:
+        try:
+            future.result()
+        except S3DownloadFailedError as error:
+            raise LaunchError(f"{address}/{name} was changed meanwhile: try again") from error
+
+    client.meta.events.register("before-parameter-build.s3.GetObject", only_listed)
+    sizes = {item.name: item.size for item in objects}
+    with folders.progress(f"downloading {_last_part(address)}", sum(sizes.values())) as advance:
+        _transfer(client, address, sizes, start, finish, advance)
+    if differences := _differences(folder, objects):
+        raise LaunchError(
+            f"{address}/{differences[0]} cannot be told from another key on this file system"
+        )
+
+
+def _transfer(
+    client: Any,
+    address: str,
+    sizes: Mapping[str, int],
+    start: Callable[[Any, str, Any], None],
+    finish: Callable[[str, Any], None],
+    advance: Callable[[int], None],
+) -> None:
+    """Transfer objects in parallel, records after all others. The first error cancels the rest.
+
+    Args:
+        client: A client for S3.
+        address: The address that the objects are below.
+        sizes: The size of each object, by name.
+        start: Starts one transfer, given an s3transfer manager, a name and a subscriber.
+        finish: Raises the error of a transfer that has ended, given a name and a future.
+        advance: Counts transferred bytes.
+    """
+    from s3transfer.manager import TransferConfig, TransferManager
+
+    records = runtime.record_names(sizes)
+    others = [name for name in sizes if name not in records]
+    ended: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+
+    def finish_one() -> None:
+        while ended.empty():
+            sleep(_WAIT_SECONDS)  # unlike a lock, this always lets an interrupt through
+        name, future = ended.get()
+        with _errors(f"{address.rstrip('/')}/{name}"):
+            finish(name, future)
+
+    with (
+        TransferManager(client, TransferConfig(max_request_concurrency=_WORKERS)) as manager,
+        _no_requests_after_error(client),
+    ):
+        for batch in (others, records):
+            for number, name in enumerate(batch):
+                if number >= _QUEUE:
+                    finish_one()
+                with _errors(f"{address.rstrip('/')}/{name}"):
+                    start(manager, name, _Reporter(name, advance, ended))
+            for _ in range(min(len(batch), _QUEUE)):
+                finish_one()
+
+
+@dataclass(frozen=True)
+class _Reporter:
+    """Subscriber of one transfer; s3transfer calls it in threads of its own."""
+
+    name: str
+    advance: Callable[[int], None]
+    ended: SimpleQueue[tuple[str, Any]]
+
+    def on_progress(self, bytes_transferred: int, **_: Any) -> None:
+        self.advance(bytes_transferred)
+
+    def on_done(self, future: Any, **_: Any) -> None:
+        self.ended.put((self.name, future))
+
+
+@dataclass(frozen=True)
+class _KnownObject:
+    """Subscriber of a download that spares it a HeadObject request."""
+
+    item: Object
+
+    def on_queued(self, future: Any, **_: Any) -> None:
+        future.meta.provide_transfer_size(self.item.size)
+        future.meta.provide_object_etag(self.item.etag)
+
+
+@contextmanager
+def _no_requests_after_error(client: Any) -> Iterator[None]:
+    """Make an interrupt quick: s3transfer waits for requests, which botocore would retry."""
+    stopped = threading.Event()
+
+    def check(**_: Any) -> None:
+        if stopped.is_set():
+            raise LaunchError("the transfer was cancelled")
+
+    for operation in ("GetObject", "PutObject", "UploadPart"):
+        client.meta.events.register(f"request-created.s3.{operation}", check)
+    try:
+        yield
+    except BaseException:
+        stopped.set()
+        raise
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    """Turn errors of a transfer into ``LaunchError``."""
+    from s3transfer.exceptions import RetriesExceededError
+
+    try:
+        with aws.errors(what):
+            yield
+    except RetriesExceededError as error:
+        raise LaunchError(f"{what}: {aws.explain(error.last_exception)}") from error
+    except OSError as error:
+        file = f"{error.filename}: " if error.filename else ""
+        raise LaunchError(f"{what}: {file}{error.strerror or error}") from error
+
+
+def _check_keys(address: str, names: Sequence[str]) -> None:
+    """Reject keys that are no files below a folder, or that one folder cannot hold together."""
+    every = set(names)
+    for name in names:
+        parts = name.split("/")
+        if not {"", ".", ".."}.isdisjoint(parts) or "\0" in name:
+            raise LaunchError(f"{address}: the key {name!r} cannot be a file in a folder")
+        for count in range(1, len(parts)):
+            parent = "/".join(parts[:count])
+            if parent in every:
+                raise LaunchError(f"{address}: {parent!r} is a key, and so is {name!r} below it")
+
+
+def _differences(folder: Path, objects: Sequence[Object]) -> list[str]:
+    """Return the names of files in a folder that differ from the objects in name or size."""
+    expected = {(item.name, item.size) for item in objects}
+    found = {(file.name, file.size) for file in folders.scan(folder)}
+    return sorted(name for name, _ in expected ^ found)
+
+
+def _check_record(client: Any, address: str, objects: Sequence[Object]) -> None:
+    """Compare names and sizes with the record of the job, if there is one, before a download."""
+    sizes = {item.name: item.size for item in objects}
+    if records := {name: _read(client, address, name) for name in runtime.record_names(sizes)}:
+        others = {name: size for name, size in sizes.items() if name not in records}
+        try:
+            runtime.check_listing(records, others)
+        except runtime.JobError as error:
+            raise LaunchError(f"{address}: {error}") from error
+
+
+def _check_content(address: str, objects: Sequence[Object], folder: Path) -> None:
+    """Compare the downloaded content with the record of the job, if there is one."""
+    if runtime.record_names(item.name for item in objects):
+        try:
+            runtime.finished_output(str(folder))
+        except argparse.ArgumentTypeError as error:
+            raise LaunchError(f"{address}: {error}") from error
+
+
+def _rename(downloaded: Path, target: Path) -> None:
+    try:
+        downloaded.rename(target)
+    except OSError as error:
+        # Another launch may have downloaded the same in the meantime.
+        if not target.is_dir():
+            raise LaunchError(f"{target} cannot be written: {error.strerror}") from error

@@ -1,0 +1,39 @@
+"""What all jobs share: their command line, their hosts and the publication of their outputs.
+
+Only the standard library is imported until a job runs, so that ``--help`` and a wrong option are
+answered at once.
+"""
+
+from .container import INPUT, MESSAGE_BYTES, OUTPUT
+from .files import FileDigest, digest_file, files_below
+from .hosts import Host, this_host
+from .job import FINISHED, main
+from .messages import JobError, is_secret
+from .option_types import at_least, existing_dir, finished_output, fraction
+from .parser import JobParser
+from .progress_bar import progress
+from .records import Record, check_listing, record_names
+
+__all__ = [
+    "FINISHED",
+    "INPUT",
+    "MESSAGE_BYTES",
+    "OUTPUT",
+    "FileDigest",
+    "Host",
+    "JobError",
+    "JobParser",
+    "Record",
+    "at_least",
+    "check_listing",
+    "digest_file",
+    "existing_dir",
+    "files_below",
+    "finished_output",
+    "fraction",
+    "is_secret",
+    "main",
+    "progress",
+    "record_names",
+    "this_host",
+]

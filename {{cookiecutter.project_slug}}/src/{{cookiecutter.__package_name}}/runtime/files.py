@@ -1,0 +1,87 @@
+"""Lists the files below a folder and computes their digests."""
+
+import fnmatch
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from .messages import JobError
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """Identifies the content of a file."""
+
+    size: int
+    """In bytes."""
+    sha256: str
+    """In hexadecimal digits."""
+
+
+def files_below(path: Path, pattern: str) -> list[Path]:
+    """The files and folders below a folder whose names match, in the order of S3.
+
+    Raises:
+        OSError: A folder cannot be read, which ``Path.rglob`` would ignore.
+        JobError: A name is not UTF-8, as all names in S3 are.
+    """
+    return _in_s3_order(
+        path,
+        (
+            Path(parent, name)
+            for parent, folders, names in os.walk(path, onerror=_raise)
+            for name in fnmatch.filter([*folders, *names], pattern)
+        ),
+    )
+
+
+def list_files(folder: Path) -> dict[str, Path]:
+    """Everything below a folder that is not a folder, by relative name, in the order of S3.
+
+    A symbolic link to a folder is listed as a file, since no reader follows it.
+
+    Raises:
+        OSError: A folder cannot be read.
+        JobError: A name is not UTF-8.
+    """
+    found = (
+        path
+        for parent, folders, names in os.walk(folder, onerror=_raise)
+        for path in (
+            *(Path(parent, name) for name in names),
+            *filter(Path.is_symlink, (Path(parent, name) for name in folders)),
+        )
+    )
+    return {path.relative_to(folder).as_posix(): path for path in _in_s3_order(folder, found)}
+
+
+def digest_file(path: Path) -> str:
+    """The SHA-256 of a file's content in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_files(files: Mapping[str, Path]) -> dict[str, FileDigest]:
+    """The digests of several files, by the same names."""
+    # Threads use all cores, because hashlib computes without holding the GIL.
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(files, pool.map(_digest, files.values()), strict=True))
+
+
+def _digest(path: Path) -> FileDigest:
+    return FileDigest(path.stat().st_size, digest_file(path))
+
+
+def _in_s3_order(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    try:
+        return sorted(paths, key=lambda path: path.relative_to(folder).as_posix().encode())
+    except UnicodeEncodeError as error:
+        raise JobError(f"{folder / error.object}: the name is not UTF-8") from error
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error

@@ -1,0 +1,114 @@
+"""Runs a job: from its command line to its exit code."""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .container import OUTPUT, as_in_container, job_config, leave_message
+from .hosts import this_host
+from .messages import RejectedError, expected_reason, is_secret, one_line, raised_at
+from .parser import JobParser
+from .publication import Publication
+from .records import Record
+from .versions import imported_versions
+
+FINISHED = "finished in"
+"""The beginning of the last message that a job logs when it succeeds."""
+
+_logger = logging.getLogger(__name__)
+
+
+def main(
+    parser: JobParser,
+    run: Callable[[argparse.Namespace], None],
+    argv: Sequence[str] | None = None,
+) -> None:
+    """Run a job: parse its arguments, log them, and publish its outputs completely or not at all.
+
+    ``run`` is given a staging folder in place of each output. When it has succeeded, the files
+    move into the outputs, each with a record (``job.json``) that lists them. The exit code is 2
+    if an argument is rejected: nothing was started, the outputs are unchanged. It is 1 if the job
+    fails, and 128 plus the signal's number after SIGTERM or SIGINT: nothing is published, and the
+    reason is in the log and in ``/opt/ml/output/message``.
+    """
+    logging.basicConfig(
+        stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    args = parser.parse(argv)
+    started = datetime.now(UTC)
+    arguments = _arguments(args)
+    _logger.info("arguments %s", json.dumps(arguments))
+    publication = Publication({name: getattr(args, name) for name in parser.channels(OUTPUT)})
+    _exit_on_signals(publication)
+    try:
+        record = _begin_record(Path(parser.prog).stem, arguments, started)
+        publication.check(record)
+        parser.verify_inputs(args)
+        staging = publication.begin(record)
+        run(argparse.Namespace(**{**vars(args), **staging}))
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        publication.publish(replace(record, finished=finished, versions=imported_versions()))
+    except RejectedError as error:
+        publication.lock.acquire()
+        parser.error(str(error))
+    except BaseException as error:  # a panic of Polars is not an Exception
+        publication.lock.acquire()
+        _report(error, publication)
+        sys.exit(1)
+    finally:
+        publication.discard()
+    _logger.info("%s %.1f s", FINISHED, (datetime.now(UTC) - started).total_seconds())
+
+
+def _arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments as they are logged and recorded: the same on every host and machine."""
+    shown = {name: "***" if is_secret(name) else value for name, value in vars(args).items()}
+    text = json.dumps(shown, default=lambda value: as_in_container(str(value)))
+    arguments: dict[str, Any] = json.loads(text)
+    return arguments
+
+
+def _begin_record(job: str, arguments: Mapping[str, Any], started: datetime) -> Record:
+    host = this_host()
+    return Record(
+        job=job,
+        processing_job_name=job_config().get("ProcessingJobName"),
+        arguments=arguments,
+        commit=os.environ.get("SOURCE_COMMIT") or None,
+        host=host.name,
+        hosts=host.count,
+        started=started.isoformat(timespec="seconds"),
+    )
+
+
+def _exit_on_signals(publication: Publication) -> None:
+    # A separate thread, because Python runs signal handlers in the main thread only, where native
+    # code (a query, a fit) can take minutes.
+    numbers = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def wait() -> None:
+        number = signal.Signals(signal.sigwait(numbers))
+        publication.lock.acquire()
+        leave_message(f"stopped by {number.name}")
+        _logger.error("stopped by %s", number.name)
+        publication.discard()  # last, because the main thread still runs
+        os._exit(128 + number)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _report(error: BaseException, publication: Publication) -> None:
+    expected = expected_reason(error, publication.folders.values())
+    reason = one_line(as_in_container(expected or raised_at(error)))
+    _logger.error("%s", reason, exc_info=None if expected else error)
+    leave_message(reason)

@@ -1,0 +1,104 @@
+"""The parser of an entrypoint's command line."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .container import INPUT, OUTPUT, leave_message
+from .messages import RejectedError, is_secret, one_line
+from .option_types import existing_dir, finished_output
+
+
+class JobParser(argparse.ArgumentParser):
+    """The parser of an entrypoint: full option names only, defaults shown by ``--help``.
+
+    An option whose default is below ``INPUT`` is an input channel, one whose default is below
+    ``OUTPUT`` an output channel; the rest of the path is the channel's name. argparse checks a
+    default that is a string as if it had been typed, and does not check one that is a ``Path``: a
+    string makes the input required, a ``Path`` makes it optional.
+    """
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(
+            description=description,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            allow_abbrev=False,
+        )
+        # verify_inputs() checks the content, once everything else is known to be right.
+        self.register("type", finished_output, existing_dir)
+
+    @property
+    def actions(self) -> list[argparse.Action]:
+        """The options, as ``add_argument`` returned them."""
+        return self._actions
+
+    def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
+        """Parse a command line as ``parse_args`` does, with two more checks.
+
+        Unknown options are reported before missing inputs. Outputs that overlap with another
+        channel are rejected, because writing them would change it.
+        """
+        blank = argparse.Namespace(**dict.fromkeys(action.dest for action in self.actions))
+        _, unknown = self.parse_known_args(argv, blank)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        args = self.parse_args(argv)
+        try:
+            self._check_overlaps(vars(args))
+        except RejectedError as error:
+            self.error(str(error))
+        return args
+
+    def verify_inputs(self, args: argparse.Namespace) -> None:
+        """Verify the content of every input that is the output of another job.
+
+        Raises:
+            RejectedError: An input is not complete.
+        """
+        for action in self.actions:
+            path = getattr(args, action.dest, None)
+            if action.type is finished_output and path is not None and path.exists():
+                try:
+                    finished_output(str(path))
+                except argparse.ArgumentTypeError as error:
+                    raise RejectedError(action.dest, error) from error
+
+    def error(self, message: str) -> NoReturn:
+        """Print a message and end with exit code 2; SageMaker shows it as ``ExitMessage``."""
+        message = one_line(self._hide_secrets(message))
+        leave_message(f"{self.prog}: {message}")
+        super().error(message)
+
+    def channels(self, root: str) -> list[str]:
+        """The names of the arguments that are channels below ``INPUT`` or ``OUTPUT``."""
+        return [
+            action.dest for action in self.actions if str(action.default).startswith(f"{root}/")
+        ]
+
+    def _check_overlaps(self, args: Mapping[str, Any]) -> None:
+        outputs = self.channels(OUTPUT)
+        names = [*self.channels(INPUT), *outputs]
+        folders = {name: Path(os.path.realpath(args[name])) for name in names}
+        for output in outputs:
+            for name in names:
+                if name == output:
+                    continue
+                if folders[name].is_relative_to(folders[output]):
+                    raise RejectedError(output, f"{args[output]} contains --{name}")
+                if folders[output].is_relative_to(folders[name]):
+                    raise RejectedError(output, f"{args[output]} is inside of --{name}")
+
+    def _hide_secrets(self, message: str) -> str:
+        """Replace the values of secret options, and of options that may be misspelt secrets."""
+        known = {option for action in self.actions for option in action.option_strings}
+        secret = False
+        for word in sys.argv[1:]:
+            name, _, value = word.partition("=") if word.startswith("-") else ("", "", word)
+            if name:
+                secret = is_secret(name) or name not in known
+            for shown in (value, repr(value)[1:-1]) if secret and value else ():
+                message = message.replace(shown, "***")
+        return message

@@ -1,0 +1,252 @@
+"""Publishes the outputs of a job: each is complete, or has no record and is rejected by readers.
+
+A job writes to a staging folder inside each output. At the end its files move from there into the
+output, and the record follows last. A file that exists is never replaced or removed.
+
+Several hosts may share one output folder, as in the local mode of the SageMaker SDK. Each has its
+own staging folder, named after the host and locked while its process lives. The lock tells whether
+that process is alive; a process id could not, because it is 1 in every container.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
+from stat import S_ISREG
+
+from .files import digest_files, list_files
+from .messages import JobError, RejectedError
+from .records import Record, record_names
+
+_STAGING = ".incomplete-"
+_REMOVALS = 10
+"""How often a staging folder is removed to which a job that is stopped still writes."""
+
+
+class Publication:
+    """The outputs of a job on this host."""
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self.folders = folders
+        """The folder of each output, by option."""
+        self.lock = threading.RLock()
+        """Held while outputs change; the thread that ends the job never releases it."""
+        self._staging: dict[str, _StagingFolder] = {}
+
+    def check(self, record: Record) -> None:
+        """Check that the outputs can be written to, without changing anything.
+
+        Raises:
+            RejectedError: An output holds files that are not from other hosts of the same job.
+        """
+        for option, folder in self.folders.items():
+            _check_unused(option, folder, record)
+
+    def begin(self, record: Record) -> dict[str, Path]:
+        """Create the staging folders, and return them by option.
+
+        Raises:
+            RejectedError: As ``check``, or another job is writing to an output.
+        """
+        with self.lock:
+            for option, folder in self.folders.items():
+                folder.mkdir(parents=True, exist_ok=True)
+                self._staging[option] = _StagingFolder(option, folder, record.host)
+                _check_unused(option, folder, record)  # a job may have published since
+                self._staging[option].clear()
+            return {option: staging.path for option, staging in self._staging.items()}
+
+    def publish(self, record: Record) -> None:
+        """Move all files from the staging folders into the outputs, and the records last.
+
+        Raises:
+            JobError: Nothing was moved: a file cannot be published or exists in the output.
+        """
+        records = {
+            staging: replace(record, files=digest_files(staging.files()))
+            for staging in self._staging.values()
+        }
+        self.lock.acquire()
+        for staging, complete in records.items():
+            (staging.path / record.name).write_text(complete.to_json(), encoding="utf-8")
+            staging.check_targets(complete)
+        for staging, complete in records.items():
+            staging.move(complete.files)
+        for staging in records:
+            staging.move([record.name])
+
+    def discard(self) -> None:
+        """Remove the staging folders."""
+        for staging in self._staging.values():
+            staging.remove()
+        self._staging.clear()
+
+
+class _StagingFolder:
+    """The folder inside an output to which this host writes until it publishes."""
+
+    def __init__(self, option: str, output: Path, host: str) -> None:
+        self.path = output / f"{_STAGING}{host}"
+        self._output = output
+        self._descriptor = self._claim(option)
+
+    def clear(self) -> None:
+        """Remove what a killed job has left."""
+        for path in self.path.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def files(self) -> dict[str, Path]:
+        """The files to publish, by name relative to the output.
+
+        Raises:
+            JobError: A name is reserved or not UTF-8, or something is not a regular file.
+        """
+        files = list_files(self.path)
+        for name in record_names(files):
+            raise JobError(f"{self._output / name}: this name is reserved for records")
+        for name, path in files.items():
+            if not S_ISREG(path.lstat().st_mode):
+                raise JobError(f"{self._output / name}: only regular files can be published")
+        return files
+
+    def check_targets(self, record: Record) -> None:
+        """Check that nothing is in the way of this host's files and record."""
+        for name in record_names(path.name for path in self._output.iterdir()):
+            if not _is_from_other_host(self._output / name, record):
+                raise JobError(f"{self._output / name}: another job has published here meanwhile")
+        for name in record.files:
+            if path := _find_obstacle(self._output, name):
+                raise JobError(f"{path} was written by another job or user meanwhile")
+
+    def move(self, names: Iterable[str]) -> None:
+        """Move files into the output."""
+        for name in names:
+            target = self._output / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _move(self.path / name, target)
+
+    def remove(self) -> None:
+        """Remove the folder and release its lock."""
+        for _ in range(_REMOVALS):
+            shutil.rmtree(self.path, ignore_errors=True)
+            if not self.path.exists():
+                break
+        os.close(self._descriptor)
+
+    def _claim(self, option: str) -> int:
+        """Create the folder, or take over that of a killed job, and lock it."""
+        while True:
+            created = _create(self.path)
+            try:
+                descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            except FileNotFoundError:  # another job has just removed it
+                continue
+            locked = _lock(descriptor)
+            owned = created if locked is None else locked
+            if owned and _is_open_at(self.path, descriptor):
+                return descriptor
+            os.close(descriptor)
+            if not owned:
+                advice = f"; if none is, remove {self.path}" if locked is None else ""
+                raise RejectedError(option, f"another job is writing to {self._output}{advice}")
+
+
+def _check_unused(option: str, folder: Path, record: Record) -> None:
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        raise RejectedError(option, f"{folder} is a file, a folder is expected")
+    own = f"{_STAGING}{record.host}"
+    names = sorted(path.name for path in folder.iterdir() if path.name != own)
+    if foreign := _find_foreign(folder, names, record):
+        raise RejectedError(option, f"{folder} already holds {foreign}: name a new folder")
+
+
+def _find_foreign(folder: Path, names: list[str], record: Record) -> str | None:
+    """A name in an output that is not from another host of the same job.
+
+    Files of other hosts cannot be told from those of other jobs before the hosts have left their
+    records, but there is a staging folder or record of another host beside them. What is foreign
+    nevertheless is noticed by readers: no record lists it.
+    """
+    if record.hosts > 1:
+        records = record_names(names)
+        for name in records:
+            if not _is_from_other_host(folder / name, record):
+                return name
+        if records or any(name.startswith(_STAGING) for name in names):
+            return None
+    return next(iter(names), None)
+
+
+def _is_from_other_host(file: Path, record: Record) -> bool:
+    """Whether a record is that of another host of the same job."""
+    try:
+        other = Record.from_json(file.name, file.read_bytes())
+    except JobError:
+        return False
+    return other.host != record.host and other.is_same_job(record)
+
+
+def _create(folder: Path) -> bool:
+    """Create a folder; ``False`` if it exists."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Lock a folder until it is closed.
+
+    ``False`` if another process has locked it, ``None`` if the file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _is_open_at(path: Path, descriptor: int) -> bool:
+    """Whether a folder that was opened by a path is still there."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _find_obstacle(output: Path, name: str) -> Path | None:
+    """What a file would replace: a file of its name, or one that has the path of its folder."""
+    target = output / name
+    if os.path.lexists(target):
+        return target
+    for folder in takewhile(lambda parent: parent != output, target.parents):
+        if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+            return folder
+    return None
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file within a file system; unlike ``Path.rename``, never replace another one."""
+    try:
+        target.hardlink_to(source)
+    except FileExistsError:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+    except OSError:  # a file system without hard links
+        if os.path.lexists(target):
+            raise
+        source.rename(target)
+    else:
+        source.unlink()
