@@ -132,7 +132,7 @@ def starts(project: Path, folder: Path) -> None:
         return "--output_path", folder / f"output-{next(numbers)}"
 
     def reject() -> None:
-        command = [python, "-m", "launch", "preprocess", "--sed", "1"]
+        command = [str(python), "-m", "launch", "preprocess", "--sed", "1"]
         done = subprocess.run(command, cwd=project, capture_output=True, check=False)
         assert done.returncode == 2
 

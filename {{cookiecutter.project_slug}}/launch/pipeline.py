@@ -125,7 +125,9 @@ def _step(job_name: str, argv: Sequence[str], before: Sequence[Step], launch_id:
     for option in launch.options.shard:
         if option in upstream:
             raise LaunchError(f"argument --shard: --{option} is the output of another job")
-    return Step(launch, request.prepare(launch))
+    found = [step for step in before if not step.launch.options.image]
+    image = found[0].request["AppSpecification"]["ImageUri"] if found else ""
+    return Step(launch, request.prepare(launch, image))
 
 
 def _check(pipeline: Pipeline) -> None:

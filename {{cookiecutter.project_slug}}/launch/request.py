@@ -21,10 +21,14 @@ _DIGEST = "DIGEST"
 """Stands for the digest of a local input that was not read."""
 
 
-def prepare(launch: Launch) -> Request:
+def prepare(launch: Launch, image: str = "") -> Request:
     """Check a launch and return its request; nothing is started or uploaded.
 
     The cheapest checks come first: limits of the API, then this machine, then AWS.
+
+    Args:
+        launch: A parsed command line.
+        image: The address of this commit's image in ECR, if it is known already.
 
     Raises:
         LaunchError: Something is wrong or missing.
@@ -43,7 +47,7 @@ def prepare(launch: Launch) -> Request:
     _check_inputs(launch)
     _check_outputs(launch)
     if on_sagemaker and not options.image:
-        request["AppSpecification"]["ImageUri"] = images.in_ecr()
+        request["AppSpecification"]["ImageUri"] = image or images.in_ecr()
         limits.check("CreateProcessingJob", request)
     if on_sagemaker or options.plan:
         _set_digests(request, launch)

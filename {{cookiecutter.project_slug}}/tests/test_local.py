@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from launch import Run, fetch, launch
+from launch import Run, fetch, folders, launch
 from launch.__main__ import main
 
 RUN = """
@@ -270,3 +270,28 @@ def test_no_message_names_a_temporary_folder(data: Path, capfd: pytest.CaptureFi
     record = Path(launch("probe", input_path=data).outputs["output_path"], "job.json")
     assert ".launch-" not in record.read_text()
     assert ".launch-" not in capfd.readouterr().out
+
+
+def test_every_finished_result_is_kept_if_one_cannot_be_published(
+    data: Path, small_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = small_project / "entrypoints" / "probe.py"
+    text = probe.read_text()
+    second = 'parser.add_argument("--second_path", type=Path, default=f"{runtime.OUTPUT}/second")'
+    text = text.replace(
+        '    parser.add_argument("--do"', f'    {second}\n    parser.add_argument("--do"'
+    )
+    text = text.replace(
+        "    folder.mkdir()", '    folder.mkdir()\n    (args.second_path / "file").touch()'
+    )
+    probe.write_text(text)
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folders.Claim, "publish", fail)
+    run = launch("probe", input_path=data)
+    assert (run.status, run.outputs) == ("Failed", {})
+    kept = [record.parent for record in small_project.rglob("job.json")]
+    assert {folder.name for folder in kept} >= {"second"}
+    assert str(small_project / "out" / "unpublished") in run.exit_message

@@ -177,8 +177,11 @@ def _prepare(
             share = files[source]
             if channel.option in launch.options.shard:
                 share = share[index :: len(names)]
-            links = workspace / "inputs" / name / channel.name
-            inputs[channel] = _link(share, source, links, runner)
+            elif runner.copies_inputs and not _has_links(source, share):
+                inputs[channel] = source
+                continue
+            inputs[channel] = workspace / "inputs" / name / channel.name
+            _link(share, inputs[channel], runner)
         host = Host(name, workspace / "hosts" / name, inputs)
         for folder in ("config", "output", "processing/output"):
             (host.base / folder).mkdir(parents=True)
@@ -191,10 +194,14 @@ def _prepare(
     return hosts
 
 
-def _link(files: Sequence[File], source: Path, target: Path, runner: Runner) -> Path:
+def _has_links(folder: Path, files: Sequence[File]) -> bool:
+    """Return whether files are reached by symbolic links, which lead nowhere in a container."""
+    root = folder.resolve()
+    return any(file.path.resolve() != root / file.name for file in files)
+
+
+def _link(files: Sequence[File], target: Path, runner: Runner) -> None:
     """Make a folder of links to input files, so that the job cannot remove the originals."""
-    if runner.copies_inputs and len(files) == len(folders.scan(source)):
-        return source
     target.mkdir(parents=True)
     for file in files:
         link = target / file.name
@@ -207,7 +214,6 @@ def _link(files: Sequence[File], source: Path, target: Path, runner: Runner) -> 
                 shutil.copy2(original, link)
             else:
                 link.symlink_to(original)
-    return target
 
 
 def _follow(launch: Launch, hosts: Sequence[Host], runner: Runner) -> _Outcome:
@@ -294,17 +300,24 @@ def _publish(
     Raises:
         LaunchError: An output could not be published; the message says where the result is.
     """
-    merged = {channel.option: _merge(channel, hosts, workspace) for channel in launch.job.outputs}
-    for option, folder in merged.items():
-        address, claim = launch.outputs[option], claims[option]
-        try:
-            if claim:
+    unpublished = {
+        channel.option: _merge(channel, hosts, workspace) for channel in launch.job.outputs
+    }
+    try:
+        for option, folder in list(unpublished.items()):
+            if claim := claims[option]:
                 _move(folder, claim.folder)
                 claim.publish()
             else:
-                s3.publish(folder, address)
-        except (LaunchError, OSError) as error:
-            raise LaunchError(f"--{option}: {error}{_keep(launch, folder)}") from error
+                s3.publish(folder, launch.outputs[option])
+            del unpublished[option]
+    except BaseException as error:
+        kept = [_keep(launch, folder) for folder in unpublished.values() if folder.exists()]
+        message = "; ".join([f"--{option}: {error}", *kept])
+        if not isinstance(error, LaunchError | OSError):
+            print(message, flush=True)
+            raise
+        raise LaunchError(message) from error
 
 
 def _merge(channel: Channel, hosts: Sequence[Host], workspace: Path) -> Path:
@@ -338,10 +351,8 @@ def _move(folder: Path, target: Path) -> None:
 
 
 def _keep(launch: Launch, folder: Path) -> str:
-    """Move a result that could not be published out of the temporary folder; say where it is."""
-    if not folder.exists():
-        return ""  # its claim has it, and the error says where
+    """Move a finished result out of the temporary folder, and return where it is."""
     kept = project.OUT / "unpublished" / launch.name / folder.name
-    kept.parent.mkdir(parents=True)
+    kept.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(kept)
-    return f"; the finished result is in {kept}"
+    return f"the finished result is in {kept}"
