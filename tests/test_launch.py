@@ -233,6 +233,25 @@ def test_a_signal_stops_everything(
 
 
 @pytest.mark.docker
+def test_the_next_launch_removes_what_a_killed_one_left(
+    launch: Launch, backend: str, project: Path, no_aws: dict[str, str]
+) -> None:
+    words = ["probe", *RAW, "--backend", backend, "--do", "sleep", "--instance_count", "2"]
+    with subprocess.Popen(
+        [project / ".venv" / "bin" / "python", "-u", "-m", "launch", *words],
+        cwd=project,
+        env=no_aws,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        asleep = (line for line in process.stdout if "asleep" in line)
+        assert next(asleep) != next(asleep)
+        process.kill()
+    assert launch("probe", *RAW, "--backend", backend).returncode == 0  # and nothing is left
+
+
+@pytest.mark.docker
 def test_a_host_that_ignores_sigterm_is_killed(
     backend: str, project: Path, launch: Launch, no_aws: dict[str, str]
 ) -> None:
