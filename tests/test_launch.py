@@ -470,8 +470,9 @@ def test_without_docker_nothing_starts(
 ) -> None:
     env = no_aws | {"DOCKER_HOST": "tcp://127.0.0.1:9"}
     if path:
-        (tmp_path / "git").symlink_to(shutil.which("git") or "git")
-        env["PATH"] = f"{tmp_path}:/bin" if not Path("/bin/docker").exists() else str(tmp_path)
+        for name in ("bash", "dirname", "git"):
+            (tmp_path / name).symlink_to(shutil.which(name) or name)
+        env["PATH"] = str(tmp_path)
     elif not shutil.which("docker"):
         pytest.skip("there is no docker client")
     done = launch("probe", *RAW, "--backend", "docker", env=env)
