@@ -81,9 +81,9 @@ def rebuilt(project: Path, image: str, tmp_path: Path) -> Iterator[str]:
 def test_an_output_leads_to_its_source(
     launch: Launch, project: Path, service: emulator.Emulator, aws: dict[str, str], tmp_path: Path
 ) -> None:
-    words = ("preprocess", "--input_path", DATA, "--where", "sagemaker")
+    words = ("preprocess", "--input_path", DATA, "--backend", "sagemaker")
     assert launch(*words, "--run_name", "r", env=aws).returncode == 0
-    prefix = f"{SLUG}/r/preprocess/dataset"
+    prefix = f"{SLUG}/runs/r/preprocess/dataset"
 
     record = json.loads(service.read(f"{prefix}/job.json"))
     address = service.requests["CreateProcessingJob"][0]["AppSpecification"]["ImageUri"]

@@ -95,22 +95,29 @@ def test_the_image_and_its_build_hold_none(project: Path, built: str, tmp_path: 
     run(project, "docker", "save", "--output", str(archive), image(project))
     # The tar of an image holds its layers and its settings as they are.
     saved = archive.read_bytes()
-    assert b"SageMaker Processing tells a container" in saved
+    assert next(project.glob("src/*/runtime/__init__.py")).read_bytes() in saved
     assert image(project).encode() in saved
     assert found(SEEDS.values(), saved) == []
 
 
-@pytest.mark.parametrize("where", ["here", "docker"])
+@pytest.mark.parametrize("backend", ["local", "docker"])
 def test_jobs_show_none(
-    project: Path, environment: Mapping[str, str], built: str, where: str
+    project: Path, environment: Mapping[str, str], built: str, backend: str
 ) -> None:
     assert built
-    penguins = ("--input_path", "data/penguins", "--where", where, "--env", f"API_TOKEN={GIVEN}")
+    penguins = (
+        "--input_path",
+        "data/penguins",
+        "--backend",
+        backend,
+        "--env",
+        f"API_TOKEN={GIVEN}",
+    )
     seeds = [*SEEDS.values(), GIVEN]
-    done = launch(project, environment, "preprocess", *penguins, "--output_path", f"out/{where}")
+    done = launch(project, environment, "preprocess", *penguins, "--output_path", f"out/{backend}")
     assert done.returncode == 0, done.stdout
     assert "arguments" in done.stdout
-    record = (project / "out" / where / "job.json").read_bytes()
+    record = (project / "out" / backend / "job.json").read_bytes()
     assert found(seeds, done.stdout.encode() + record) == []
 
     failing = ("--do", "fail", "--api_key", GIVEN)

@@ -72,10 +72,16 @@ def _pipeline(verb: str, argv: Sequence[str]) -> int:
 
 
 def _report(run: Run) -> int:
-    print(f"{run.status}: {run.name}", *run.exit_message.splitlines(), sep="\n  ")
+    lines = [f"{run.status}: {run.name}", *(f"  {line}" for line in run.exit_message.splitlines())]
     if run.status == "Completed":
-        print(*(f"  --{option} {address}" for option, address in run.outputs.items()), sep="\n")
-    sys.stdout.flush()
+        lines += [f"  --{option} {address}" for option, address in run.outputs.items()]
+    try:
+        print(*lines, sep="\n", flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(*lines, f"the output cannot be written: {error.strerror}", sep="\n", file=sys.stderr)
+        _discard_output()
     return run.exit_code
 
 
@@ -91,9 +97,13 @@ def command(argv: Sequence[str]) -> int:
     try:
         return main(argv)
     except BrokenPipeError:
-        # Nobody reads any more; without this, Python's own flush would fail once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 128 + signal.SIGPIPE
+
+
+def _discard_output() -> None:
+    """Let Python flush to nowhere at its exit, since nothing can be written any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ def is_s3(address: str) -> bool:
 def clean(address: str) -> str:
     """Return an address without a final slash; paths become absolute."""
     if is_s3(address):
-        return address.rstrip("/")
+        return f"s3://{address.removeprefix('s3://').rstrip('/')}"
     return str(Path(address).expanduser().resolve())
 
 

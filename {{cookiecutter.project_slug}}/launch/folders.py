@@ -29,6 +29,14 @@ _BLOCK = 1024 * 1024
 _PREFIX = ".launch-"
 _LOCK = ".lock"
 _FINISHED = "finished"
+"""Folder in a claim's that holds a complete result; where it is, the claim is never removed."""
+
+_COPY = "copy"
+"""Folder in a claim's for a result that is being copied from another file system."""
+
+_CLAIMS = "claims"
+"""File in a temporary folder: the folders of its launch's claims, one JSON string per line."""
+
 _PROBE_BYTES = 64 * 1024
 
 
@@ -81,7 +89,7 @@ def scan(folder: Path) -> list[File]:
             link that leaves the folder, leads nowhere or in a circle, a name that is not UTF-8,
             or something that is neither file nor folder.
     """
-    with _readable(folder):
+    with readable(folder):
         if not folder.is_dir():
             if folder.exists():
                 raise LaunchError(f"{folder} is a file: name the folder that holds it")
@@ -103,7 +111,7 @@ def snapshot(folder: Path) -> Snapshot:
     stopped = threading.Event()
     size = sum(file.size for file in files)
     with (
-        _readable(folder),
+        readable(folder),
         progress(f"reading {folder.name}", size) as advance,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
@@ -154,13 +162,34 @@ def progress(description: str, size: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Turn errors of reading a folder into ``LaunchError``."""
+    try:
+        yield
+    except OSError as error:
+        what = error.filename or folder
+        raise LaunchError(f"{what} cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Turn errors of writing a folder into ``LaunchError``."""
+    try:
+        yield
+    except OSError as error:
+        raise LaunchError(
+            f"{folder} cannot be written: {error.strerror}: make room, or name another folder"
+        ) from error
+
+
+@contextmanager
 def temporary(parent: Path) -> Iterator[Path]:
     """Make a folder that is removed at the end, or by a later launch if this one is killed.
 
     Raises:
         LaunchError: The folder cannot be made.
     """
-    with _writable(parent):
+    with writable(parent):
         parent.mkdir(parents=True, exist_ok=True)
         folder, lock = _make_locked(parent)
     try:
@@ -175,7 +204,7 @@ def abandoned(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(found)
-        if not path.is_symlink() and not _is_finished(path) and not is_locked(path)
+        if not path.is_symlink() and not is_locked(path) and not _is_finished(path)
     ]
 
 
@@ -188,15 +217,21 @@ def is_locked(folder: Path) -> bool:
 
 
 def remove(folder: Path) -> None:
-    """Remove an abandoned temporary folder; do nothing if its launcher lives.
+    """Remove an abandoned temporary folder, and the abandoned claims that are noted in it.
+
+    Does nothing if its launcher lives. A claim that holds a finished result is kept.
 
     Raises:
         ValueError: It is not a temporary folder of a launch.
     """
-    if not folder.name.startswith(_PREFIX) or folder.is_symlink():
+    if not _is_temporary(folder):
         raise ValueError(f"{folder} is not a temporary folder of a launch")
-    if not _is_finished(folder) and (lock := _lock(folder)) is not None:
-        _remove_locked(folder, lock)
+    if (lock := _lock_abandoned(folder)) is None:
+        return
+    for noted in _noted_claims(folder):
+        if _is_temporary(noted) and (claim_lock := _lock_abandoned(noted)) is not None:
+            _remove_locked(noted, claim_lock)
+    _remove_locked(folder, lock)
 
 
 def check_new(folder: Path) -> None:
@@ -206,7 +241,7 @@ def check_new(folder: Path) -> None:
         LaunchError: It is not, or it can never be an output.
     """
     finished = _claim_folder(folder) / _FINISHED
-    with _readable(folder):
+    with readable(folder):
         if folder.is_mount():
             example = folder / "result"
             raise LaunchError(f"{folder} is a mount point: name a folder in it, such as {example}")
@@ -221,8 +256,13 @@ def check_new(folder: Path) -> None:
             )
 
 
-def claim(folder: Path) -> "Claim":
+def claim(folder: Path, note: Path | None = None) -> "Claim":
     """Claim an output folder; of several launches at once, exactly one succeeds.
+
+    Args:
+        folder: The output folder.
+        note: The launch's temporary folder. The claim is noted in it, so that ``remove`` finds
+            the claim wherever it is, if the launcher is killed.
 
     Raises:
         LaunchError: The folder holds files, is another launch's, or cannot be written.
@@ -230,18 +270,19 @@ def claim(folder: Path) -> "Claim":
     target = folder.resolve()
     check_new(target)
     place = _claim_folder(target)
-    with _writable(target.parent):
+    with writable(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         made, lock = _make_locked(target.parent)
         try:
+            if note:
+                _note_claims(note, (made, place))
             _rename_to_claim(made, place, target)
         except BaseException:
             _remove_locked(made, lock)
             raise
-        claimed = Claim(target, place, lock)
+        claimed = Claim(target, place, made, lock)
         try:
-            claimed.folder.mkdir()
-            _check_room(claimed.folder)
+            _check_room(place)
             check_new(target)
         except BaseException:
             claimed.release()
@@ -250,54 +291,71 @@ def claim(folder: Path) -> "Claim":
 
 
 class Claim:
-    """An output folder that this launch alone may write.
+    """An output folder that this launch alone may write, until ``release``.
 
-    The result is put together in ``folder``, next to the output folder, and becomes visible with
-    ``publish`` as a whole. A context manager, which calls ``release``.
+    It becomes visible with ``publish`` as a whole. A context manager, which calls ``release``.
     """
 
-    def __init__(self, target: Path, place: Path, lock: int) -> None:
+    def __init__(self, target: Path, place: Path, unused: Path, lock: int) -> None:
         self._target = target
         self._place = place
+        self._unused = unused
         self._lock: int | None = lock
-        self._keep = False
 
-    @property
-    def folder(self) -> Path:
-        """The folder to put the result together in."""
-        return self._place / "result"
+    def publish(self, folder: Path) -> None:
+        """Move a complete result to the output folder.
 
-    def publish(self) -> None:
-        """Rename the result to the output folder.
+        From another file system it is copied, and ``folder`` stays. If publishing fails or is
+        interrupted, the result stays in ``folder``, or a message says where it is.
+
+        Args:
+            folder: The result, which nobody else writes.
 
         Raises:
-            LaunchError: It was not possible; the message says where the result is kept.
+            LaunchError: It was not possible.
         """
-        self._keep = True
         finished = self._place / _FINISHED
+        is_in_claim = False
         try:
-            self.folder.rename(finished)
+            self._take(folder)
+            is_in_claim = True
             finished.rename(self._target)
-        except OSError as error:
-            kept = finished if finished.exists() else self.folder
-            reason = error.strerror
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                reason = "files appeared there while the job ran"
-            raise LaunchError(
-                f"the result could not be moved to {self._target} ({reason}): "
-                f"it is complete in {kept}; move it to another folder"
-            ) from error
-        self._keep = False
+        except BaseException as error:
+            location = ""
+            if _is_finished(self._place):
+                location = f": it is complete in {finished}; move it to another folder"
+            elif is_in_claim:
+                location = f": it is complete in {self._target}"
+            if isinstance(error, OSError):
+                reason = _reason(error)
+                raise LaunchError(
+                    f"the result could not be moved to {self._target} ({reason}){location}"
+                ) from error
+            if location:
+                with suppress(OSError):
+                    print(f"publishing the result was interrupted{location}", flush=True)
+            raise
 
     def release(self) -> None:
-        """Give up the claim, and remove what is in ``folder`` unless it could not be published."""
+        """Give up the claim. A result that could not be moved to the output folder is kept."""
         lock, self._lock = self._lock, None
         if lock is None:
             return
-        if self._keep:
+        if _is_finished(self._place):
             os.close(lock)
         else:
-            _remove_locked(self._place, lock)
+            _remove_locked(self._place, lock, self._unused)
+
+    def _take(self, folder: Path) -> None:
+        """Move or copy a result into the claim, where it appears as a whole."""
+        finished, copy = self._place / _FINISHED, self._place / _COPY
+        try:
+            folder.rename(finished)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            shutil.copytree(folder, copy)
+            copy.rename(finished)
 
     def __enter__(self) -> Self:
         return self
@@ -436,20 +494,68 @@ def _lock(folder: Path, *, is_own: bool = False) -> int | None:
     return None
 
 
+def _is_temporary(folder: Path) -> bool:
+    """Return whether a folder has the name of a temporary folder of a launch."""
+    return folder.name.startswith(_PREFIX) and not folder.is_symlink()
+
+
 def _is_finished(folder: Path) -> bool:
-    """Return whether a claim's folder keeps a result that could not be published."""
-    return (folder / _FINISHED).exists()
+    """Return whether a claim's folder holds a complete result, or cannot be read."""
+    try:
+        (folder / _FINISHED).lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
-def _remove_locked(folder: Path, lock: int) -> None:
+def _lock_abandoned(folder: Path) -> int | None:
+    """Lock a temporary folder that may be removed; return nothing for any other."""
+    lock = _lock(folder)
+    # Its launcher may have published until it ended, so the result is looked for afterwards.
+    if lock is not None and _is_finished(folder):
+        os.close(lock)
+        return None
+    return lock
+
+
+def _note_claims(note: Path, claims: Sequence[Path]) -> None:
+    """Note in a launch's temporary folder what it may leave elsewhere if it is killed."""
+    with (note / _CLAIMS).open("a", encoding="utf-8") as stream:
+        stream.writelines(f"{json.dumps(str(claim))}\n" for claim in claims)
+
+
+def _noted_claims(folder: Path) -> list[Path]:
+    """Return the claims that are noted in a temporary folder."""
+    claims = []
+    with suppress(OSError):
+        for line in (folder / _CLAIMS).read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError):  # a line that was being written
+                claims.append(Path(str(json.loads(line))))
+    return claims
+
+
+def _reason(error: OSError) -> str:
+    """Return why a result could not be published."""
+    if isinstance(error, shutil.Error):
+        # One entry for each file that could not be copied: source, target and reason.
+        source, _, reason = error.args[0][0]
+        return f"{source}: {reason}"
+    if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+        return "files appeared there while the job ran"
+    return error.strerror or str(error)
+
+
+def _remove_locked(folder: Path, lock: int, unused: Path | None = None) -> None:
     """Remove a temporary folder that this process has locked.
 
-    It is renamed first, so that a claim's name is free for another launch at once. The lock ends
-    before the folder is removed: NFS cannot remove a folder that holds an open file.
+    It is renamed first, to ``unused`` or a name that nobody uses, so that a claim's name is free
+    for another launch at once. The lock ends before the folder is removed: NFS cannot remove a
+    folder that holds an open file.
     """
-    unique = folder.with_name(f"{_PREFIX}{secrets.token_hex(8)}")
     with suppress(OSError):
-        folder = folder.rename(unique)
+        folder = folder.rename(unused or folder.with_name(f"{_PREFIX}{secrets.token_hex(8)}"))
     os.close(lock)
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
@@ -460,22 +566,3 @@ def _remove_locked(folder: Path, lock: int) -> None:
                     with suppress(OSError):
                         child.chmod(0o700)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _readable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        what = error.filename or folder
-        raise LaunchError(f"{what} cannot be read: {error.strerror}") from error
-
-
-@contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise LaunchError(
-            f"{folder} cannot be written: {error.strerror}: make room, or name another folder"
-        ) from error

@@ -64,6 +64,10 @@ def read(name: str) -> Job:
 
 def _channels(parser: runtime.JobParser, root: str) -> list[Channel]:
     options = parser.channels(root)
+    for action in parser.actions:
+        if action.dest in options and action.option_strings != [f"--{action.dest}"]:
+            spelled = ", ".join(action.option_strings)
+            raise LaunchError(f"{parser.prog}: name the option {spelled} --{action.dest} only")
     return [
         Channel(
             option=action.dest,

@@ -179,7 +179,10 @@ def _check_record(address: str, sizes: Mapping[str, int]) -> None:
 
 
 def _read(address: str, name: str) -> bytes:
-    return s3.read(address, name) if is_s3(address) else Path(address, name).read_bytes()
+    if is_s3(address):
+        return s3.read(address, name)
+    with folders.readable(Path(address)):
+        return Path(address, name).read_bytes()
 
 
 def _check_outputs(launch: Launch) -> None:

@@ -1,15 +1,17 @@
 """Folders in S3: inputs stored by their content, claims on outputs, downloads.
 
-Nothing is deleted, and no object is replaced by one with another content.
+Nothing is deleted, and no object is replaced by one with another content, except in stored
+inputs: a file of another size than the input's is uploaded again.
 """
 
 import argparse
 import base64
 import hashlib
 import json
+import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,8 @@ _QUEUE = 100
 
 _READ_SECONDS = 30
 _NAME_LENGTH = 60
+_DOWNLOADED = 1_000_000_000
+"""Time of modification of every downloaded file, by which one that was changed is recognised."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def run_address(run_name: str, job: str, channel: str) -> str:
 def listing(address: str) -> list[Object]:
     """List the objects below an address, in the order of S3. Folder markers are left out."""
     with aws.errors(address):
-        return _list(_client(), address)
+        return _list(_client(), *split(address))
 
 
 def read(address: str, name: str) -> bytes:
@@ -123,6 +127,11 @@ def claim(address: str, note: Mapping[str, Any]) -> None:
             if not _is_taken(error):
                 raise
             owner = _read_if_possible(client, bucket, key)
+            if owner is None:
+                raise LaunchError(
+                    f"it is unknown whose output {address} is, this launch's or another launch's: "
+                    f"s3://{bucket}/{key} cannot be read; choose another run name or address"
+                ) from error
             if owner != body:
                 raise LaunchError(
                     f"{address} is the output of another launch {owner.decode(errors='replace')}: "
@@ -130,30 +139,61 @@ def claim(address: str, note: Mapping[str, Any]) -> None:
                 ) from error
 
 
+def claim_all(addresses: Iterable[str], note: Mapping[str, Any]) -> None:
+    """Claim the addresses of several outputs.
+
+    They are claimed in sorted order, so that of several launches which share outputs, one gets
+    all of its own.
+
+    Args:
+        addresses: Addresses of outputs.
+        note: Says who claims them.
+
+    Raises:
+        LaunchError: See ``claim``. Addresses that were claimed before stay claimed.
+    """
+    claimed: list[str] = []
+    for address in sorted(addresses, key=split):
+        try:
+            claim(address, note)
+        except LaunchError as error:
+            if not claimed:
+                raise
+            raise LaunchError(f"{error}; these stay claimed: {', '.join(claimed)}") from error
+        claimed.append(address)
+
+
 def upload(snapshot: Snapshot) -> str:
     """Store a folder under the digest of its content, unless it is there already.
 
-    An upload that was interrupted is continued. The list of files, ``inputs/<digest>.json``, is
-    uploaded last: where it is, the input is complete.
+    Only files that are missing or have another size are uploaded. The list of files,
+    ``inputs/<digest>.json``, is uploaded last.
 
     Returns:
         The address of the input.
 
     Raises:
-        LaunchError: A file could not be uploaded, or was changed after the snapshot.
+        LaunchError: A file could not be uploaded, or was changed after the snapshot; or there are
+            objects below the address that are not in the input.
     """
     address = input_address(snapshot.digest)
     bucket, prefix = split(address)
     list_key = f"{prefix.rstrip('/')}.json"
     with aws.errors(address):
         client = _client()
-        # HeadObject answers 403 instead of 404 to whoever may list a part of the bucket only.
-        if client.list_objects_v2(Bucket=bucket, Prefix=list_key, MaxKeys=1)["KeyCount"]:
-            return address
-        stored = {item.name: item.size for item in _list(client, address)}
-        missing = [file.name for file in snapshot.files if stored.get(file.name) != file.size]
+        # Without its final slash, the prefix is that of the files and of the list of files.
+        stored = {item.name: item.size for item in _list(client, bucket, prefix.rstrip("/"))}
+        is_listed = stored.pop(".json", None) == len(snapshot.file_list)
+        sizes = {f"/{file.name}": file.size for file in snapshot.files}
+        if additional := sorted(stored.keys() - sizes.keys()):
+            raise LaunchError(
+                f"s3://{bucket}/{prefix.rstrip('/')}{additional[0]} is not a file of "
+                f"{snapshot.folder}, whose content is stored there: remove it"
+            )
+        missing = [name[1:] for name, size in sizes.items() if stored.get(name) != size]
         _upload(client, snapshot, missing, address)
-        client.put_object(Bucket=bucket, Key=list_key, Body=snapshot.file_list)
+        if not is_listed:
+            client.put_object(Bucket=bucket, Key=list_key, Body=snapshot.file_list)
     return address
 
 
@@ -187,10 +227,11 @@ def fetch(address: str) -> Path:
     """Return the folder of an address. What is in S3 is downloaded, once for the same content.
 
     A download is complete or absent: it appears as ``out/downloads/<name>-<fingerprint>`` after
-    it has been verified, against the job's record if there is one.
+    it has been verified, against the job's record if there is one. Its files are read-only.
 
     Raises:
-        LaunchError: See ``download``; or the files are not those in the job's record.
+        LaunchError: See ``download``; or the files are not those in the job's record, or were
+            changed after an earlier download.
     """
     if not is_s3(address):
         return Path(address)
@@ -200,9 +241,10 @@ def fetch(address: str) -> Path:
         name = _last_part(address).lstrip(".")[:_NAME_LENGTH]
         target = project.OUT / "downloads" / f"{name}-{_fingerprint(objects)[:12]}"
         if target.exists():
-            if changed := _differences(target, objects):
+            if changed := _changed(target, objects):
                 raise LaunchError(
-                    f"{target / changed[0]} was changed after its download: move {target} away"
+                    f"{target / changed} was changed after its download: remove {target}, "
+                    "it is downloaded again"
                 )
             return target
         _check_record(client, address, objects)
@@ -211,6 +253,7 @@ def fetch(address: str) -> Path:
             downloaded.mkdir()
             _download(client, address, objects, downloaded)
             _check_content(address, objects, downloaded)
+            _protect(downloaded)
             _rename(downloaded, target)
     return target
 
@@ -233,8 +276,7 @@ def _client() -> Any:
     return aws.client("s3", max_pool_connections=_WORKERS, read_timeout=_READ_SECONDS)
 
 
-def _list(client: Any, address: str) -> list[Object]:
-    bucket, prefix = split(address)
+def _list(client: Any, bucket: str, prefix: str) -> list[Object]:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return [
         Object(item["Key"].removeprefix(prefix), item["Size"], item["ETag"])
@@ -245,7 +287,7 @@ def _list(client: Any, address: str) -> list[Object]:
 
 
 def _list_files(client: Any, address: str) -> list[Object]:
-    if objects := _list(client, address):
+    if objects := _list(client, *split(address)):
         return objects
     raise LaunchError(f"{address} holds no files")
 
@@ -255,11 +297,13 @@ def _read(client: Any, address: str, name: str) -> bytes:
     return bytes(client.get_object(Bucket=bucket, Key=prefix + name)["Body"].read())
 
 
-def _read_if_possible(client: Any, bucket: str, key: str) -> bytes:
+def _read_if_possible(client: Any, bucket: str, key: str) -> bytes | None:
+    from botocore.exceptions import BotoCoreError
+
     try:
         return bytes(client.get_object(Bucket=bucket, Key=key)["Body"].read())
-    except client.exceptions.ClientError:
-        return b""
+    except (client.exceptions.ClientError, BotoCoreError):
+        return None
 
 
 def _fingerprint(objects: Sequence[Object]) -> str:
@@ -473,6 +517,22 @@ def _differences(folder: Path, objects: Sequence[Object]) -> list[str]:
     expected = {(item.name, item.size) for item in objects}
     found = {(file.name, file.size) for file in folders.scan(folder)}
     return sorted(name for name, _ in expected ^ found)
+
+
+def _protect(folder: Path) -> None:
+    """Make downloaded files read-only, and give them the time by which changes are recognised."""
+    with folders.writable(folder):
+        for file in folders.scan(folder):
+            os.utime(file.path, (_DOWNLOADED, _DOWNLOADED))
+            file.path.chmod(0o444)
+
+
+def _changed(folder: Path, objects: Sequence[Object]) -> str | None:
+    """Return the name of a file that was changed after its download, if there is one."""
+    names = _differences(folder, objects)
+    time = _DOWNLOADED * 1_000_000_000
+    names += [file.name for file in folders.scan(folder) if file.mtime_ns != time]
+    return min(names, default=None)
 
 
 def _check_record(client: Any, address: str, objects: Sequence[Object]) -> None:

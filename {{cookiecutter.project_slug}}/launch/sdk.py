@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import aws, jobs, options, project, request, s3
+from .backends.sagemaker import STAY_CLAIMED, chooses_addresses, claimed
 from .project import LaunchError, SetupError
 from .run import Request
 
@@ -38,9 +39,9 @@ def processor(job_name: str, /, **values: Any) -> tuple[Any, dict[str, Any]]:
     wanted = request.prepare(launch)
     for snapshot in launch.snapshots.values():
         s3.upload(snapshot)
-    for address in sorted(launch.outputs.values()):
-        s3.claim(address, {"job": launch.name})
-    return _processor(wanted), _run_arguments(wanted)
+    advice = STAY_CLAIMED if chooses_addresses(launch) else ""
+    with claimed(launch.outputs.values(), {"job": launch.name}, advice):
+        return _processor(wanted), _run_arguments(wanted)
 
 
 def _check_installed() -> None:

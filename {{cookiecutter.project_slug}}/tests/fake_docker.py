@@ -46,6 +46,7 @@ def create(words: list[str]) -> None:
     name = values(words, "--name")[0]
     made = {
         "Id": name,
+        "Name": f"/{name}",
         "Config": {"Labels": labels(words)},
         "State": state,
         "env": dict(pair.split("=", 1) for pair in values(words, "--env")),
@@ -91,9 +92,13 @@ def answer(words: list[str]) -> int:
     elif words[0] == "create":
         create(words)
     elif words[:2] == ["network", "create"]:
-        save("network", words[-1], {"Id": words[-1], "Labels": labels(words)})
+        save("network", words[-1], {"Id": words[-1], "Name": words[-1], "Labels": labels(words)})
     elif words[0] == "cp":
         copy(*[word for word in words[1:] if word != "--quiet"])
+    elif words[0] == "rename":
+        old, new = words[1:]
+        save("container", old, load("container", old) | {"Id": new, "Name": f"/{new}"})
+        (STATE / "container" / old).rename(STATE / "container" / new)
     elif words[0] == "start":
         return start(words[-1])
     elif words[0] == "kill":
@@ -114,7 +119,7 @@ def answer(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    command = "-".join(sys.argv[1:3])
+    command = "-".join(sys.argv[1:])
     for file in STATE.glob("fail-*"):
         if command.startswith(file.name.removeprefix("fail-")):
             sys.exit(file.read_text())

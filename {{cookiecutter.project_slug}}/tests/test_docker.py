@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -30,7 +31,8 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "bin").mkdir()
     state.mkdir()
     client = tmp_path / "bin" / "docker"
-    client.write_text(f'#!/bin/sh\nexec {sys.executable} {fake_docker.__file__} "$@"\n')
+    command = shlex.join([sys.executable, fake_docker.__file__])
+    client.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     client.chmod(0o755)
     monkeypatch.setenv("PATH", f"{client.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_DOCKER", str(state))
@@ -167,7 +169,13 @@ def test_the_next_launch_removes_what_killed_ones_left(
             ("elsewhere", dead.parents[2] / "out" / ".launch-x", socket.gethostname()),
         ):
             labels = {"sagemaker-processing.host": host, "sagemaker-processing.folder": str(folder)}
-            made = {"Id": name, "Labels": labels, "Config": {"Labels": labels}, "State": {}}
+            made = {
+                "Id": name,
+                "Name": name,
+                "Labels": labels,
+                "Config": {"Labels": labels},
+                "State": {},
+            }
             fake_docker_save(engine, kind, name, made)
     assert run_probe(data).status == "Completed"
     assert sorted(left(engine)) == ["elsewhere", "elsewhere"]
@@ -187,3 +195,23 @@ def test_clean_says_that_docker_does_not_answer(
     assert main(["clean"]) == 2
     assert "Cannot connect" in capsys.readouterr().err
     assert not folder.exists()
+
+
+def test_a_result_is_published_although_a_container_cannot_be_removed(
+    engine: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (engine / "fail-container-rm").write_text("removal is already in progress")
+    assert run_probe(data).status == "Completed"
+    assert "already in progress" in capsys.readouterr().out
+
+
+def test_a_container_is_kept_if_its_outputs_cannot_be_copied(engine: Path, data: Path) -> None:
+    (engine / "fail-cp---quiet-small-probe").write_text("no space left on device")
+    run = run_probe(data)
+    assert run.status == "Failed"
+    assert "no space left" in run.exit_message
+    (name,) = left(engine)
+    assert name in run.exit_message
+    (engine / "fail-cp---quiet-small-probe").unlink()
+    assert run_probe(data).status == "Completed"
+    assert left(engine) == [name]

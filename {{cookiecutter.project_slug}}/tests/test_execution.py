@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aws_faults import BUCKET, REGION, ROLE, Faults
-from launch import LaunchError, aws, definition, pipeline
+from launch import LaunchError, aws, definition, pipeline, s3
 from launch.backends import execution
 from launch.backends.logs import GROUP
 from launch.graph import Pipeline
@@ -245,6 +245,40 @@ def test_two_launches_at_once_share_no_named_output(service: Service) -> None:
     assert len(service.started) == 1
 
 
+def test_the_named_outputs_of_all_steps_are_claimed_in_one_order(service: Service) -> None:
+    taken, free = f"s3://{BUCKET}/a", f"s3://{BUCKET}/b"
+    made = parse(service.root, "--output_path.make_data", free, "--model_path.fit", taken)
+    s3.claim(taken, {"job": "another"})
+    with pytest.raises(LaunchError, match=taken):
+        execution.run(made, definition.build(made))
+    assert not keys("b")
+    assert not service.started
+
+
+def test_a_rejected_start_says_that_named_outputs_stay_claimed(service: Service) -> None:
+    service.account.fail("StartPipelineExecution", "AccessDeniedException")
+    with pytest.raises(LaunchError, match=r"AccessDenied.*outputs stay claimed"):
+        service.run("--model_path.fit", f"s3://{BUCKET}/mine")
+    with pytest.raises(LaunchError) as error:
+        service.run()
+    assert "stay claimed" not in str(error.value)
+
+
+@pytest.mark.parametrize("operation", ["StartPipelineExecution", "DescribePipelineExecution"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError()], ids=repr)
+def test_an_interrupt_says_that_named_outputs_stay_claimed(
+    service: Service,
+    capsys: pytest.CaptureFixture[str],
+    operation: str,
+    error: BaseException,
+) -> None:
+    service.polls = [("Executing", [])]
+    service.account.intercept(operation, raising(error))
+    with pytest.raises(type(error)):
+        service.run("--model_path.fit", f"s3://{BUCKET}/mine")
+    assert "outputs stay claimed" in capsys.readouterr().out.splitlines()[-1]
+
+
 # Starting
 
 
@@ -264,6 +298,8 @@ def test_a_start_without_any_answer_may_have_happened(
     assert (done.status, done.exit_code) == ("InProgress", ExitCode.STILL_RUNNING)
     assert "list-pipeline-executions --pipeline-name small-launched" in done.exit_message
     assert "unknown whether" in capsys.readouterr().out
+    named = service.run("--model_path.fit", f"s3://{BUCKET}/mine")
+    assert "outputs stay claimed" in named.exit_message
 
 
 def test_a_pipeline_that_was_deleted_meanwhile_is_not_started(service: Service) -> None:

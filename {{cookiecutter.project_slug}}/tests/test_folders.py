@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import itertools
 import json
 import os
 import resource
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -61,9 +62,42 @@ from pathlib import Path
 from launch import folders
 
 claim = folders.claim(Path(sys.argv[1]))
-(claim.folder / "partial.csv").write_text("1")
 print("claimed", flush=True)
 time.sleep(60)
+"""
+
+CLAIM_WITH_NOTE = """
+import sys, time
+from pathlib import Path
+from launch import folders
+
+with folders.temporary(Path(sys.argv[1])) as note:
+    for path in sys.argv[2:]:
+        folders.claim(Path(path), note)
+    print("claimed", flush=True)
+    time.sleep(60)
+"""
+
+PUBLISH_AND_HANG = """
+import sys, time
+from pathlib import Path
+from launch import folders
+
+temporary, target = map(Path, sys.argv[1:])
+rename = Path.rename
+
+def rename_but_hang(path, other):
+    if other == target:
+        print("publishing", flush=True)
+        time.sleep(60)
+    return rename(path, other)
+
+with folders.temporary(temporary) as note, folders.claim(target, note) as claim:
+    result = note / "result"
+    result.mkdir()
+    (result / "a.csv").write_text("1")
+    Path.rename = rename_but_hang
+    claim.publish(result)
 """
 
 CLAIM_AT_ONCE = """
@@ -295,7 +329,7 @@ class TestProgress:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-        monkeypatch.setattr("time.time", iter(range(0, 100, 10)).__next__)
+        monkeypatch.setattr("tqdm.std.time", itertools.count(0, 10).__next__)
         with folders.progress("reading", 2000) as advance:
             advance(1000)
             advance(1000)
@@ -399,9 +433,9 @@ class TestClaim:
     def test_publishes_the_result_as_a_whole(self, tmp_path: Path) -> None:
         target = tmp_path / "run" / "dataset"
         with folders.claim(target) as claim:
-            write(claim.folder, {"train/a.csv": b"1", "job.json": b"{}"})
+            result = write(tmp_path / "result", {"train/a.csv": b"1", "job.json": b"{}"})
             assert not target.exists()
-            claim.publish()
+            claim.publish(result)
         assert content(tmp_path) == {
             "run/dataset/train/a.csv": b"1",
             "run/dataset/job.json": b"{}",
@@ -410,28 +444,27 @@ class TestClaim:
 
     def test_publishes_with_the_permissions_of_any_folder(self, tmp_path: Path) -> None:
         (tmp_path / "other").mkdir()
+        (tmp_path / "result").mkdir()
         with folders.claim(tmp_path / "dataset") as claim:
-            claim.publish()
+            claim.publish(tmp_path / "result")
         assert (tmp_path / "dataset").stat().st_mode == (tmp_path / "other").stat().st_mode
 
     def test_takes_an_empty_folder(self, tmp_path: Path) -> None:
-        with folders.claim(tmp_path) as claim:
-            write(claim.folder, {"a.csv": b"1"})
-            claim.publish()
-        assert content(tmp_path) == {"a.csv": b"1"}
+        target = tmp_path / "dataset"
+        target.mkdir()
+        publish(target, {"a.csv": b"1"})
+        assert content(tmp_path) == {"dataset/a.csv": b"1"}
 
     def test_takes_what_a_link_leads_to(self, tmp_path: Path) -> None:
         (tmp_path / "disk").mkdir()
         (tmp_path / "out").symlink_to("disk")
-        with folders.claim(tmp_path / "out") as claim:
-            write(claim.folder, {"a.csv": b"1"})
-            claim.publish()
+        publish(tmp_path / "out", {"a.csv": b"1"})
         assert (tmp_path / "out").is_symlink()
         assert content(tmp_path / "disk") == {"a.csv": b"1"}
 
     def test_leaves_nothing_when_the_job_fails(self, tmp_path: Path) -> None:
         with folders.claim(tmp_path / "dataset") as claim:
-            write(claim.folder, {"a.csv": b"1"})
+            pass
         claim.release()
         assert list(tmp_path.iterdir()) == []
 
@@ -499,8 +532,7 @@ class TestClaim:
         for thread in threads:
             thread.join()
         assert (len(claims), len(errors)) == (1, 7)
-        write(claims[0].folder, {"a.csv": b"1"})
-        claims[0].publish()
+        claims[0].publish(write(tmp_path / "result", {"a.csv": b"1"}))
         claims[0].release()
         assert content(tmp_path) == {"dataset/a.csv": b"1"}
 
@@ -528,22 +560,21 @@ class TestClaim:
 
     def test_belongs_to_a_launcher_as_long_as_it_lives(self, tmp_path: Path) -> None:
         target = tmp_path / "dataset"
-        with another_process(CLAIM, target):
-            with pytest.raises(LaunchError, match="another launch is writing"):
-                folders.claim(target)
-            assert b"1" in content(tmp_path).values()
-        with folders.claim(target) as claim:
-            assert content(claim.folder) == {}
-            claim.publish()
+        with (
+            another_process(CLAIM, target),
+            pytest.raises(LaunchError, match="another launch is writing"),
+        ):
+            folders.claim(target)
+        publish(target, {"a.csv": b"1"})
         assert list(tmp_path.iterdir()) == [target]
 
     def test_keeps_what_appears_in_the_output_while_the_job_runs(self, tmp_path: Path) -> None:
         target = tmp_path / "dataset"
         with folders.claim(target) as claim:
-            write(claim.folder, {"a.csv": b"of the job"})
+            result = write(tmp_path / "result", {"a.csv": b"of the job"})
             write(target, {"a.csv": b"of another"})
             with pytest.raises(LaunchError) as caught:
-                claim.publish()
+                claim.publish(result)
         found = content(tmp_path)
         assert found.pop("dataset/a.csv") == b"of another"
         (name,) = (name for name, value in found.items() if value == b"of the job")
@@ -575,24 +606,159 @@ class TestClaim:
         publish(target, {"b.csv": b"2"})
         assert content(tmp_path) == {"moved/a.csv": b"1", "dataset/b.csv": b"2"}
 
-    def test_keeps_a_result_when_nothing_can_be_renamed(
+    def test_leaves_a_result_where_it_is_when_nothing_can_be_renamed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        claim = folders.claim(tmp_path / "dataset")
-        write(claim.folder, {"a.csv": b"1"})
+        result = write(tmp_path / "result", {"a.csv": b"1"})
 
         def fail(*_: Path) -> None:
             raise OSError(errno.EROFS, "Read-only file system")
 
-        monkeypatch.setattr(Path, "rename", fail)
-        with claim, pytest.raises(LaunchError, match="Read-only file system") as caught:
-            claim.publish()
-        kept = next(path.parent for path in tmp_path.rglob("a.csv"))
-        assert str(kept) in str(caught.value)
+        with folders.claim(tmp_path / "dataset") as claim:
+            monkeypatch.setattr(Path, "rename", fail)
+            with pytest.raises(LaunchError, match="Read-only file system"):
+                claim.publish(result)
+            monkeypatch.undo()
+        assert content(tmp_path) == {"result/a.csv": b"1"}
+
+    @pytest.mark.parametrize("other_file_system", [False, True])
+    @pytest.mark.parametrize("when", ["before", "after"])
+    @pytest.mark.parametrize("step", range(3))
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+    def test_keeps_a_result_when_a_step_of_publishing_is_interrupted(
+        self,
+        error: type[BaseException],
+        step: int,
+        when: str,
+        other_file_system: bool,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        target, result = tmp_path / "dataset", write(tmp_path / "result", {"a.csv": b"1"})
+        rename, steps = Path.rename, 0
+
+        def interrupted(path: Path, other: Path) -> Path:
+            nonlocal steps
+            steps += 1
+            if when == "before" and steps == step + 1:
+                raise error
+            if other_file_system and path == result:
+                raise OSError(errno.EXDEV, "Invalid cross-device link")
+            path = rename(path, other)
+            if when == "after" and steps == step + 1:
+                raise error
+            return path
+
+        with folders.claim(target) as claim:
+            monkeypatch.setattr(Path, "rename", interrupted)
+            with suppress(error):
+                claim.publish(result)
+            monkeypatch.undo()
+        for path in folders.abandoned(tmp_path):
+            folders.remove(path)
+        kept = [path.parent for path in tmp_path.rglob("a.csv")]
+        assert kept
+        assert all(content(path) == {"a.csv": b"1"} for path in kept)
+        printed = capsys.readouterr().out
+        assert {target, result} & set(kept) or str(kept[0]) in printed
+        for path in set(kept) - {target, result}:
+            assert str(path) in printed
+            with pytest.raises(LaunchError, match=str(path)):
+                folders.claim(target)
+
+    def test_keeps_a_result_of_a_launcher_that_was_killed(self, tmp_path: Path) -> None:
+        target, out = tmp_path / "elsewhere" / "dataset", tmp_path / "out"
+        with another_process(PUBLISH_AND_HANG, out, target):
+            pass
+        assert folders.abandoned(target.parent) == []
+        for path in folders.abandoned(out):
+            folders.remove(path)
+        assert list(out.iterdir()) == []
+        (kept,) = (path.parent for path in tmp_path.rglob("a.csv"))
+        with pytest.raises(LaunchError, match=str(kept)):
+            folders.claim(target)
+        assert content(kept) == {"a.csv": b"1"}
+
+    def test_copies_a_result_from_another_file_system(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        result = write(tmp_path / "result", {"x/a.csv": b"1"})
+        with folders.claim(tmp_path / "dataset") as claim:
+            on_another_file_system(result, monkeypatch)
+            claim.publish(result)
+        assert content(tmp_path / "dataset") == {"x/a.csv": b"1"}
+        assert {path.name for path in tmp_path.iterdir()} == {"dataset", "result"}
+
+    def test_leaves_a_result_that_cannot_be_copied(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        result = write(tmp_path / "result", {"a.csv": b"1", "b.csv": bytes(4096)})
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        with folders.claim(tmp_path / "dataset") as claim:
+            on_another_file_system(result, monkeypatch)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+            try:
+                with pytest.raises(LaunchError, match=r"b\.csv: [^()]*File too large") as caught:
+                    claim.publish(result)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert "[(" not in str(caught.value)
+        assert content(tmp_path) == {"result/a.csv": b"1", "result/b.csv": bytes(4096)}
+
+    def test_is_removed_at_any_depth_after_its_launcher_was_killed(self, tmp_path: Path) -> None:
+        out, targets = tmp_path / "out", [tmp_path / "a/b/c/d/dataset", tmp_path / "model"]
+        with another_process(CLAIM_WITH_NOTE, out, *targets):
+            (left,) = out.iterdir()
+            folders.remove(left)
+            for target in targets:
+                with pytest.raises(LaunchError, match="another launch is writing"):
+                    folders.claim(target)
+        folders.remove(left)
+        assert list(out.iterdir()) == list(targets[0].parent.iterdir()) == []
+        assert content(tmp_path) == {}
+        assert {path.name for path in tmp_path.iterdir()} == {"out", "a"}
+
+    def test_is_kept_if_another_launch_has_it_meanwhile(self, tmp_path: Path) -> None:
+        out, target = tmp_path / "out", tmp_path / "dataset"
+        with another_process(CLAIM_WITH_NOTE, out, target):
+            pass
+        with folders.claim(target) as claim:
+            for path in folders.abandoned(out):
+                folders.remove(path)
+            claim.publish(write(tmp_path / "result", {"a.csv": b"1"}))
+        assert content(tmp_path) == {"dataset/a.csv": b"1"}
+
+    @pytest.mark.parametrize("noted", ["dataset", "link/.launch-x", "missing/.launch-x"])
+    def test_is_not_what_else_is_noted(self, noted: str, tmp_path: Path) -> None:
+        write(tmp_path, {"dataset/a.csv": b"1", "link/a.csv": b"2"})
+        (tmp_path / "link" / ".launch-x").symlink_to(tmp_path / "dataset")
+        abandoned = write(
+            tmp_path / "out" / ".launch-1",
+            {"claims": f'{json.dumps(str(tmp_path / noted))}\n7\n"/cut'.encode()},
+        )
+        folders.remove(abandoned)
+        assert not abandoned.exists()
+        assert content(tmp_path / "dataset") == {"a.csv": b"1"}
+        assert (tmp_path / "link" / ".launch-x").is_symlink()
+
+
+def on_another_file_system(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a folder be one that cannot be renamed to where the tests write."""
+    rename = Path.rename
+
+    def fail(path: Path, other: Path) -> Path:
+        if path == folder:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return rename(path, other)
+
+    monkeypatch.setattr(Path, "rename", fail)
 
 
 def publish(target: Path, files: Mapping[str, bytes]) -> None:
-    """Publish a result."""
-    with folders.claim(target) as claim:
-        write(claim.folder, files)
-        claim.publish()
+    """Publish a result, which is put together next to the output folder."""
+    with (
+        folders.claim(target) as claim,
+        tempfile.TemporaryDirectory(dir=target.resolve().parent) as parent,
+    ):
+        claim.publish(write(Path(parent) / "result", files))

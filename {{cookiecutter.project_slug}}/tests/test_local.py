@@ -295,3 +295,52 @@ def test_every_finished_result_is_kept_if_one_cannot_be_published(
     kept = [record.parent for record in small_project.rglob("job.json")]
     assert {folder.name for folder in kept} >= {"second"}
     assert str(small_project / "out" / "unpublished") in run.exit_message
+
+
+def test_outputs_are_kept_if_two_hosts_wrote_one_name(data: Path, small_project: Path) -> None:
+    run = launch("probe", input_path=data, do=["collide"], instance_count=2)
+    kept = small_project / "out" / "unpublished"
+    assert str(kept) in run.exit_message
+    assert len(list(kept.rglob("seen.json"))) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_job_started_ends_with_an_interrupted_launch(
+    data: Path, small_project: Path, number: signal.Signals
+) -> None:
+    words = ["probe", "--input_path", str(data), "--do", "child", "sleep"]
+    with start(small_project, *words) as process:
+        assert process.stdout
+        child = next(line for line in process.stdout if "| child" in line)
+        process.send_signal(number)
+        process.stdout.read()
+    wait_until(lambda: not is_alive(int(child.split()[-1])))
+
+
+def test_a_full_output_does_not_end_the_job(data: Path, small_project: Path) -> None:
+    words = ["probe", "--input_path", str(data), "--run_name", "r"]
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-c", RUN, str(small_project), *words]
+        done = subprocess.run(
+            command,
+            cwd=Path(__file__).parents[1],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert (small_project / "out" / "r" / "probe" / "seen" / "job.json").exists()
+
+
+def test_a_changed_input_is_reported_whatever_becomes_of_the_job(data: Path) -> None:
+    run = launch("probe", input_path=data, do=["change", "fail"])
+    assert "the last host failed" in run.exit_message
+    assert str(data / "1.csv") in run.exit_message
+
+
+@pytest.mark.parametrize("address", ["s3://", "s3:///"])
+def test_an_address_without_a_bucket_is_rejected(data: Path, address: str) -> None:
+    assert main(["probe", "--input_path", str(data), "--output_path", address]) == 2
+    assert not Path("s3:").exists()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,11 @@ def store_result(files: Mapping[str, bytes] = RESULT, records: Mapping[str, byte
         store(f"results/dataset/{name}", body)
 
 
+def remove(key: str) -> None:
+    """Remove an object, as another may do."""
+    aws.client("s3").delete_object(Bucket=BUCKET, Key=key)
+
+
 def interrupt(*_: object) -> None:
     """Send SIGINT to this process, as Ctrl-C does."""
     os.kill(os.getpid(), signal.SIGINT)
@@ -95,6 +101,39 @@ class TestUpload:
         for name in ("one", "other"):
             faults.clear()
             s3.upload(folders.snapshot(write(tmp_path / name, FILES)))
+        assert faults.calls == {"ListObjectsV2": 1}
+
+    def test_restores_what_is_missing_of_stored_data(
+        self, faults: Faults, snapshot: folders.Snapshot
+    ) -> None:
+        address = s3.upload(snapshot)
+        _, prefix = s3.split(address)
+        remove(f"{prefix}2007/a.csv")
+        store(f"{prefix}2007/b.csv", b"cut off")
+        faults.clear()
+        assert s3.upload(snapshot) == address
+        assert inputs(snapshot) == FILES
+        assert is_complete(snapshot)
+        assert faults.calls["PutObject"] == 2
+
+    def test_restores_the_list_of_files(self, faults: Faults, snapshot: folders.Snapshot) -> None:
+        _, prefix = s3.split(s3.upload(snapshot))
+        remove(f"{prefix.rstrip('/')}.json")
+        faults.clear()
+        s3.upload(snapshot)
+        assert is_complete(snapshot)
+        assert faults.calls["PutObject"] == 1
+
+    @pytest.mark.parametrize("name", ["2009/new.csv", ".json", "d.csv.json"])
+    def test_rejects_files_that_another_added_to_stored_data(
+        self, name: str, faults: Faults, snapshot: folders.Snapshot
+    ) -> None:
+        _, prefix = s3.split(s3.upload(snapshot))
+        store(f"{prefix}{name}")
+        faults.clear()
+        with pytest.raises(LaunchError) as caught:
+            s3.upload(snapshot)
+        assert f"s3://{BUCKET}/{prefix}{name}" in str(caught.value)
         assert faults.calls == {"ListObjectsV2": 1}
 
     def test_stores_other_data_elsewhere(self, tmp_path: Path) -> None:
@@ -358,6 +397,47 @@ class TestClaim:
         with pytest.raises(LaunchError, match="another launch"):
             s3.claim(OUTPUT, {})
 
+    @pytest.mark.parametrize("fault", ["AccessDenied", "disconnect"])
+    def test_is_unknown_whose_it_is_if_it_cannot_be_read(self, fault: str, faults: Faults) -> None:
+        s3.claim(OUTPUT, {"job": 1})
+        if fault == "disconnect":
+            faults.disconnect("GetObject")
+        else:
+            faults.fail("GetObject", fault)
+        with pytest.raises(LaunchError, match=f"unknown whose output {OUTPUT} is"):
+            s3.claim(OUTPUT, {"job": 2})
+
+    def test_of_several_outputs_is_given_to_one_of_many(self, faults: Faults) -> None:
+        faults.delay("PutObject", 0.02)
+        outputs = [f"s3://{BUCKET}/results/{name}" for name in ("a/", "a-", "b", "c")]
+        shares = [outputs, outputs[::-1], outputs[1:], outputs[2:] + outputs[:1]]
+
+        def claim(number: int) -> str:
+            try:
+                s3.claim_all(shares[number], {"job": number})
+            except LaunchError as error:
+                return str(error)
+            return ""
+
+        with ThreadPoolExecutor(4) as pool:
+            errors = list(pool.map(claim, range(4)))
+        assert errors.count("") == 1
+
+    def test_of_several_outputs_names_those_that_stay_claimed(self) -> None:
+        store("results/c/a.csv")
+        outputs = [f"s3://{BUCKET}/results/{name}" for name in "dcba"]
+        with pytest.raises(LaunchError, match="c already holds files") as caught:
+            s3.claim_all(outputs, {"job": 1})
+        assert f"stay claimed: {outputs[3]}, {outputs[2]}" in str(caught.value)
+        assert set(stored("results/")) == {"a.launch.json", "b.launch.json", "c/a.csv"}
+
+    def test_of_the_first_of_several_outputs_fails_like_any(self) -> None:
+        store("results/a/a.csv")
+        with pytest.raises(LaunchError) as caught:
+            s3.claim_all([f"s3://{BUCKET}/results/{name}" for name in "ba"], {})
+        assert "stay claimed" not in str(caught.value)
+        assert set(stored("results/")) == {"a/a.csv"}
+
     def test_is_rejected_when_it_is_not_allowed(self, faults: Faults) -> None:
         faults.fail("PutObject", "AccessDenied")
         with pytest.raises(LaunchError, match="PutObject: AccessDenied"):
@@ -493,6 +573,23 @@ class TestFetch:
         with pytest.raises(LaunchError, match=r"b\.csv was changed"):
             s3.fetch(f"s3://{BUCKET}/raw")
         assert content(folder) == {"a.csv": b"1", "b.csv": b"2"}
+
+    @pytest.mark.parametrize("name", ["a.csv", "x/b.csv"])
+    def test_rejects_a_download_that_was_changed_to_the_same_size(self, name: str) -> None:
+        store("raw/a.csv", b"1")
+        store("raw/x/b.csv", b"1")
+        folder = s3.fetch(f"s3://{BUCKET}/raw")
+        (folder / name).chmod(0o644)
+        write(folder, {name: b"2"})
+        with pytest.raises(LaunchError, match=f"{name} was changed.*remove {folder}"):
+            s3.fetch(f"s3://{BUCKET}/raw")
+        shutil.rmtree(folder)
+        assert content(s3.fetch(f"s3://{BUCKET}/raw")) == {"a.csv": b"1", "x/b.csv": b"1"}
+
+    def test_makes_files_that_nobody_may_write(self) -> None:
+        store("raw/x/a.csv", b"1")
+        file = s3.fetch(f"s3://{BUCKET}/raw") / "x" / "a.csv"
+        assert file.stat().st_mode & 0o777 == 0o444
 
     @pytest.mark.parametrize("after", range(len(RESULT) + 2))
     def test_leaves_nothing_after_a_failure_at_any_file(

@@ -4,6 +4,7 @@ SageMaker, S3 and CloudWatch are moto's. Time passes only while launch sleeps.
 """
 
 import functools
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -252,7 +253,10 @@ def test_a_job_that_cannot_be_looked_for_may_be_running(
     assert (done.status, done.exit_code) == ("InProgress", ExitCode.STILL_RUNNING)
     assert "unknown whether the job was created" in lines(capsys)[-1]
     assert f"{done.name} may be running" in done.exit_message
+    assert "stay claimed" not in done.exit_message  # the next launch has other outputs
     assert_commands(done.exit_message, done.name)
+    named = run("--run_name", "r")
+    assert "stay claimed" in named.exit_message
 
 
 def assert_commands(text: str, name: str) -> None:
@@ -284,6 +288,31 @@ def test_an_interrupt_says_how_to_stop_the_job(
     name = printed[0].split()[-1]
     assert f"{name} {state}" in printed[-1]
     assert_commands(printed[-1], name)
+
+
+@pytest.mark.parametrize(
+    ("operation", "after"),
+    [("PutObject", 1), ("CreateProcessingJob", 0), ("DescribeProcessingJob", 0)],
+    ids=["claiming", "creating", "following"],
+)
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError()], ids=repr)
+def test_whatever_follows_the_claims_says_that_they_stay(
+    faults: Faults,
+    operation: str,
+    after: int,
+    error: BaseException,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def raise_it(_: Any) -> None:
+        raise error
+
+    faults.intercept(operation, raise_it, after=after)
+    with pytest.raises(type(error)):
+        run("--run_name", "r")
+    assert "outputs stay claimed" in lines(capsys)[-1]
+    faults.clear()
+    with pytest.raises(LaunchError, match="r/probe"):
+        run("--run_name", "r")
 
 
 def test_of_launches_that_share_an_output_one_goes_on(service: Service) -> None:
@@ -505,6 +534,20 @@ class Pages:
         return {"events": [e for e in self.pages[index] if e["timestamp"] >= start], **more}
 
 
+def serve(faults: Faults, pages: Pages) -> None:
+    """Answer FilterLogEvents with these pages."""
+
+    def answer(request: Any) -> Any:
+        from botocore.awsrequest import AWSResponse
+        from moto.core.botocore_stubber import MockRawResponse
+
+        found = pages("filter_log_events", **json.loads(request.body))
+        headers = {"Content-Type": "application/x-amz-json-1.1"}
+        return AWSResponse(request.url, 200, headers, MockRawResponse(json.dumps(found)))
+
+    faults.intercept("FilterLogEvents", answer)
+
+
 CREATED = datetime(2026, 1, 31, tzinfo=UTC)
 
 
@@ -533,7 +576,69 @@ def test_an_empty_page_is_not_the_end(capsys: pytest.CaptureFixture[str]) -> Non
     for index, calls in enumerate((1, 2, 3)):
         log.read(5.0 * index)
         assert len(pages.calls) == calls  # a reading that finds nothing is one call
+        assert log.pending == (calls < 3)
     assert len(lines(capsys)) == 1
+
+
+@pytest.mark.parametrize("seconds", [0, 3], ids=["fast", "slow"])
+def test_a_search_with_many_empty_pages_is_drained(
+    faults: Faults,
+    service: Service,
+    clock: Clock,
+    seconds: float,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    last = event(0, 0) | {"timestamp": int(clock.time() * 1000)}
+    pages = Pages(*([] for _ in range(8)), [last])
+    faults.intercept("FilterLogEvents", lambda _: clock.sleep(seconds))
+    serve(faults, pages)
+    service.set_status("Failed")
+    started = clock.now
+    follow()
+    assert host_lines(lines(capsys)) == ["algo-1 | line 0"]
+    assert clock.now - started < 120
+
+
+def time_out(faults: Faults, clock: Clock, **when: int) -> None:
+    """Let calls for the log fail after ten seconds, as when AWS does not answer."""
+
+    def fail(request: Any) -> None:
+        from botocore.exceptions import ReadTimeoutError
+
+        clock.sleep(10)
+        raise ReadTimeoutError(endpoint_url=request.url)
+
+    faults.intercept("FilterLogEvents", fail, **when)
+
+
+def test_slow_failures_do_not_end_the_draining(
+    faults: Faults, service: Service, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.log("one")
+    time_out(faults, clock, after=1, times=2)
+    clock.after(22, lambda: service.log("two"))
+    clock.after(25, lambda: service.log("three"))
+    service.set_status("Failed")
+    follow()
+    assert host_lines(lines(capsys)) == [f"algo-1 | {word}" for word in ("one", "two", "three")]
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+def test_failures_while_draining_come_to_an_end(
+    faults: Faults,
+    service: Service,
+    clock: Clock,
+    pages: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for call in range(pages - 1, 1000, pages):  # the call for the last page always fails
+        faults.disconnect("FilterLogEvents", after=call, times=1)
+    serve(faults, Pages(*([] for _ in range(pages))))
+    service.set_status("Completed")
+    started = clock.now
+    assert follow().exit_code == ExitCode.COMPLETED
+    assert 0 < clock.now - started < 120
+    assert "the end of the log may be missing" in lines(capsys)[-1]
 
 
 def test_old_lines_are_not_read_again_and_again(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ class Console:
     def __init__(self) -> None:
         self.closed = False
         """Whether nobody reads the output any more, as after ``| head``."""
+        self._broken = False
         self._lock = threading.Lock()
         self._last = ("", "\n")
 
@@ -69,10 +70,13 @@ class Console:
         self.write(host, held + decoder.decode(b"", final=True))
 
     def _print(self, text: str) -> None:
-        if self.closed:
+        if self.closed or self._broken:
             return
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
         except BrokenPipeError:
             self.closed = True
+        except OSError as error:
+            self._broken = True
+            print(f"the output can no longer be shown: {error.strerror}", file=sys.stderr)

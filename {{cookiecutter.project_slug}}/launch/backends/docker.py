@@ -27,6 +27,10 @@ _LABEL = "sagemaker-processing"
 """Labels say which launch made a container or a network: its machine and its temporary folder."""
 
 
+_KEPT = "unpublished-"
+"""Begins the name of a container that is kept, because its outputs could not be copied."""
+
+
 def run(launch: Launch, request: Request) -> Run:
     """Run a job as one container for each host; see ``hosts.run``.
 
@@ -41,7 +45,9 @@ def run(launch: Launch, request: Request) -> Run:
             raise LaunchError(str(error)) from error
         raise LaunchError(f"there is no image {image}: `make image` builds it") from error
     remove_abandoned()
-    return hosts.run(launch, request, lambda workspace: _containers(request, workspace))
+    return hosts.run(
+        launch, request, lambda workspace: _containers(request, workspace), needs_files=True
+    )
 
 
 def remove_abandoned() -> None:
@@ -63,7 +69,8 @@ def _remove_abandoned() -> None:
         for each in _inspect(kind, found.split()):
             labels = (each["Config"] if kind == "container" else each)["Labels"]
             folder = Path(labels[f"{_LABEL}.folder"])
-            if folder.parent == project.OUT and not folders.is_locked(folder):
+            kept = each["Name"].lstrip("/").startswith(_KEPT)
+            if folder.parent == project.OUT and not kept and not folders.is_locked(folder):
                 _remove(kind, each["Id"])
 
 
@@ -75,11 +82,7 @@ def _containers(request: Request, workspace: Path) -> Iterator[Runner]:
         containers.make_network()
         yield containers
     finally:
-        try:
-            containers.remove()
-        except HostError as error:
-            name = request["ProcessingJobName"]
-            raise HostError(f"{error}; the next launch removes what is left of {name}") from error
+        containers.remove()
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,6 @@ class _Containers:
 
     request: Request
     workspace: Path
-    copies_inputs: bool = True
     _made: list[tuple[str, str]] = field(default_factory=list)
     """Kind and name of what has to be removed, in the order in which it was made."""
 
@@ -144,12 +146,24 @@ class _Containers:
 
     def collect(self, host: Host) -> None:
         """Copy, because what a container writes to a mount belongs to the container's user."""
-        for folder in ("output", "processing/output"):
-            self._copy(f"{self._name(host)}:/opt/ml/{folder}/.", str(host.base / folder))
+        name = self._name(host)
+        try:
+            for folder in ("output", "processing/output"):
+                self._copy(f"{name}:/opt/ml/{folder}/.", str(host.base / folder))
+        except HostError as error:
+            _docker("rename", name, f"{_KEPT}{name}")
+            self._made.remove(("container", name))
+            command = f"docker cp {_KEPT}{name}:/opt/ml/processing/output ."
+            raise HostError(
+                f"{error}; the outputs are still in the container: {command}"
+            ) from error
 
     def remove(self) -> None:
         for kind, name in reversed(self._made):
-            _remove(kind, name)
+            try:
+                _remove(kind, name)
+            except HostError as error:
+                print(f"{error}; the next launch removes the {kind} {name}", flush=True)
 
     def _name(self, host: Host) -> str:
         return f"{self.request['ProcessingJobName']}-{host.name}"

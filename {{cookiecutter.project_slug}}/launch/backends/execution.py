@@ -31,12 +31,19 @@ def run(pipeline: Pipeline, definition: Mapping[str, Any]) -> Run:
     """
     _upload_inputs(pipeline)
     version = _put(pipeline, definition)
-    for step in pipeline.steps:
-        for address in sorted(step.launch.named_outputs.values()):
-            s3.claim(address, {"job": step.launch.name})
+    named = [address for step in pipeline.steps for address in step.launch.named_outputs.values()]
+    advice = sagemaker.STAY_CLAIMED if named else ""
+    note = {"pipeline": pipeline.name, "run": pipeline.options.run_name}
+    with sagemaker.claimed(named, note, advice):
+        return _run(pipeline, version, advice)
+
+
+def _run(pipeline: Pipeline, version: Mapping[str, Any], advice: str) -> Run:
+    """Start an execution and, unless told otherwise, follow it to its end."""
     arn = _start(pipeline, version)
     if not arn:
-        message = f"an execution may be running: {_list_command(pipeline)}"
+        command = f"an execution may be running: {_list_command(pipeline)}"
+        message = "; ".join(filter(None, [command, advice]))
         return Run(pipeline.name, "InProgress", {}, message, ExitCode.STILL_RUNNING)
     _print(f"InProgress: {arn}\n  {aws.console()}/sagemaker/home#/studio")
     if not pipeline.options.wait:

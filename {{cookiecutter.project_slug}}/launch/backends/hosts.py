@@ -8,8 +8,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,9 @@ STOP_SECONDS = 120.0
 
 _KILL_SECONDS = 10.0
 """Time between SIGKILL to the job and to the process that follows it."""
+
+_NO_HARD_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
+"""On another file system, on another user's file, on a file system without hard links."""
 
 _POLL_SECONDS = 0.05
 _CHECK_SECONDS = 15.0
@@ -66,10 +69,6 @@ class HostError(Exception):
 class Runner(Protocol):
     """Starts and stops the job on hosts."""
 
-    @property
-    def copies_inputs(self) -> bool:
-        """Whether inputs have to be real files, because links would lead out of the host."""
-
     def start(self, host: Host) -> subprocess.Popen[bytes]:
         """Start the job; the process prints the job's output and ends with it."""
 
@@ -97,6 +96,8 @@ def run(
     launch: Launch,
     request: Mapping[str, object],
     make_runner: Callable[[Path], AbstractContextManager[Runner]],
+    *,
+    needs_files: bool,
 ) -> Run:
     """Run a job on emulated hosts and publish its outputs, each complete or not at all.
 
@@ -104,51 +105,54 @@ def run(
         launch: The launch.
         request: Its request, which the hosts see as SageMaker's instances do.
         make_runner: Makes the runner, given a temporary folder of this launch.
+        needs_files: Whether inputs have to be real files, because a link would lead out of a host.
 
     Raises:
         LaunchError: Nothing was started: an output is taken, or there is no room.
     """
-    project.OUT.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        claims = {
-            option: stack.enter_context(_claim(launch, address))
-            for option, address in launch.outputs.items()
-        }
         workspace = stack.enter_context(folders.temporary(project.OUT))
         sources = _sources(launch)
         before = {folder: folders.scan(folder) for folder in sources.values()}
+        with folders.writable(workspace):
+            hosts = _prepare(launch, request, workspace, sources, before, needs_files)
+        claims = {
+            option: stack.enter_context(folders.claim(Path(address), workspace))
+            for option, address in launch.outputs.items()
+            if not is_s3(address)
+        }
+        # Last, because what is claimed in S3 stays claimed.
+        in_s3 = [address for address in launch.outputs.values() if is_s3(address)]
+        s3.claim_all(in_s3, {"job": launch.name})
         try:
             with make_runner(workspace) as runner:
-                hosts = _prepare(launch, request, workspace, sources, before, runner)
                 outcome = _follow(launch, hosts, runner)
                 for host in hosts:
                     runner.collect(host)
         except HostError as error:
-            return Run(launch.name, "Failed", {}, str(error), ExitCode.FAILED)
-        changed = [
-            str(folder / name)
-            for folder, files in before.items()
-            for name in folders.changes(files, folder)
-        ]
-        message = _exit_message(hosts, outcome)
-        if changed and outcome.status == "Completed":
-            outcome = _Outcome("Failed")
-            message = f"the job changed its own input {changed[0]}; its outputs were not published"
-        if outcome.status != "Completed":
-            return Run(launch.name, outcome.status, {}, message, ExitCode.FAILED)
-        try:
-            _publish(launch, hosts, claims, workspace)
-        except (LaunchError, OSError) as error:
-            return Run(launch.name, "Failed", {}, str(error), ExitCode.FAILED)
-    return Run(launch.name, "Completed", launch.outputs, message, ExitCode.COMPLETED)
+            message = "\n".join([str(error), *_changed_inputs(before)])
+            return Run(launch.name, "Failed", {}, message, ExitCode.FAILED)
+        except BaseException:
+            print(*_changed_inputs(before), sep="\n", end="", flush=True)
+            raise
+        lines = [line for line in [_exit_message(hosts, outcome), *_changed_inputs(before)] if line]
+        if outcome.status == "Completed" and not _changed_inputs(before):
+            try:
+                _publish(launch, hosts, claims, workspace)
+            except LaunchError as error:
+                return Run(launch.name, "Failed", {}, str(error), ExitCode.FAILED)
+            outputs, message = launch.outputs, "\n".join(lines)
+            return Run(launch.name, "Completed", outputs, message, ExitCode.COMPLETED)
+        status = "Failed" if outcome.status == "Completed" else outcome.status
+        return Run(launch.name, status, {}, "\n".join(lines), ExitCode.FAILED)
 
 
-def _claim(launch: Launch, address: str) -> AbstractContextManager[Claim | None]:
-    """Claim an output; there is a folder to put it together in only on this machine."""
-    if is_s3(address):
-        s3.claim(address, {"job": launch.name})
-        return nullcontext()
-    return folders.claim(Path(address))
+def _changed_inputs(before: Mapping[Path, Sequence[File]]) -> list[str]:
+    """Describe the first input file that the job changed, if there is one."""
+    changed = [
+        folder / name for folder, files in before.items() for name in folders.changes(files, folder)
+    ]
+    return [f"the job changed its own input {path}" for path in changed[:1]]
 
 
 def _sources(launch: Launch) -> dict[Channel, Path]:
@@ -166,7 +170,7 @@ def _prepare(
     workspace: Path,
     sources: Mapping[Channel, Path],
     files: Mapping[Path, Sequence[File]],
-    runner: Runner,
+    needs_files: bool,
 ) -> list[Host]:
     """Lay out what SageMaker gives to each host before the job starts."""
     names = [f"algo-{number + 1}" for number in range(launch.options.instance_count)]
@@ -177,11 +181,11 @@ def _prepare(
             share = files[source]
             if channel.option in launch.options.shard:
                 share = share[index :: len(names)]
-            elif runner.copies_inputs and not _has_links(source, share):
+            elif needs_files and not _has_links(source, share):
                 inputs[channel] = source
                 continue
             inputs[channel] = workspace / "inputs" / name / channel.name
-            _link(share, inputs[channel], runner)
+            _link(share, inputs[channel], needs_files)
         host = Host(name, workspace / "hosts" / name, inputs)
         for folder in ("config", "output", "processing/output"):
             (host.base / folder).mkdir(parents=True)
@@ -200,7 +204,7 @@ def _has_links(folder: Path, files: Sequence[File]) -> bool:
     return any(file.path.resolve() != root / file.name for file in files)
 
 
-def _link(files: Sequence[File], target: Path, runner: Runner) -> None:
+def _link(files: Sequence[File], target: Path, needs_files: bool) -> None:
     """Make a folder of links to input files, so that the job cannot remove the originals."""
     target.mkdir(parents=True)
     for file in files:
@@ -209,8 +213,10 @@ def _link(files: Sequence[File], target: Path, runner: Runner) -> None:
         original = file.path.resolve()
         try:
             os.link(original, link)
-        except OSError:  # on another file system, or another user's file
-            if runner.copies_inputs:
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINK:
+                raise
+            if needs_files:
                 shutil.copy2(original, link)
             else:
                 link.symlink_to(original)
@@ -293,61 +299,65 @@ def _exit_message(hosts: Sequence[Host], outcome: _Outcome) -> str:
 
 
 def _publish(
-    launch: Launch, hosts: Sequence[Host], claims: Mapping[str, Claim | None], workspace: Path
+    launch: Launch, hosts: Sequence[Host], claims: Mapping[str, Claim], workspace: Path
 ) -> None:
     """Put the outputs of all hosts under one address, as SageMaker does under one prefix.
 
     Raises:
         LaunchError: An output could not be published; the message says where the result is.
     """
-    unpublished = {
-        channel.option: _merge(channel, hosts, workspace) for channel in launch.job.outputs
-    }
+    unpublished = {"": workspace / "hosts"}
+    option = ""
     try:
+        for channel in launch.job.outputs:
+            _check_names(channel, hosts)
+        unpublished = {
+            channel.option: _merge(channel, hosts, workspace) for channel in launch.job.outputs
+        }
         for option, folder in list(unpublished.items()):
-            if claim := claims[option]:
-                _move(folder, claim.folder)
-                claim.publish()
+            if option in claims:
+                claims[option].publish(folder)
             else:
                 s3.publish(folder, launch.outputs[option])
             del unpublished[option]
     except BaseException as error:
         kept = [_keep(launch, folder) for folder in unpublished.values() if folder.exists()]
-        message = "; ".join([f"--{option}: {error}", *kept])
+        message = "; ".join([f"--{option}: {error}" if option else str(error), *kept])
         if not isinstance(error, LaunchError | OSError):
             print(message, flush=True)
             raise
         raise LaunchError(message) from error
 
 
+def _files(channel: Channel, host: Host) -> Iterator[tuple[Path, str]]:
+    """Yield what a host wrote to an output; links are left out, as SageMaker does."""
+    folder = host.folder(channel)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            yield path, path.relative_to(folder).as_posix()
+
+
+def _check_names(channel: Channel, hosts: Sequence[Host]) -> None:
+    writers: dict[str, str] = {}
+    for host in hosts:
+        for _, name in _files(channel, host):
+            if writers.setdefault(name, host.name) != host.name:
+                raise LaunchError(
+                    f"{writers[name]} and {host.name} both wrote {name}, and S3 would keep one of "
+                    "them: put the host's name into the file's name"
+                )
+
+
 def _merge(channel: Channel, hosts: Sequence[Host], workspace: Path) -> Path:
-    """Put the files of all hosts into one folder; links are left out, as SageMaker does."""
+    """Put the files of all hosts into one folder."""
     merged = workspace / "outputs" / channel.name
     merged.mkdir(parents=True)
     for host in hosts:
-        folder = host.folder(channel)
-        for path in sorted(folder.rglob("*")):
-            if path.is_symlink() or not path.is_file():
-                continue
-            target = merged / path.relative_to(folder)
-            if target.exists():
-                raise LaunchError(
-                    f"{host.name} and another host both wrote {path.relative_to(folder)}: S3 would "
-                    "keep one of them, so put the host's name into the file's name"
-                )
+        for path, name in _files(channel, host):
+            target = merged / name
             target.parent.mkdir(parents=True, exist_ok=True)
             path.rename(target)
     return merged
-
-
-def _move(folder: Path, target: Path) -> None:
-    """Move a folder onto an empty one; from another file system it is copied."""
-    try:
-        folder.rename(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        shutil.copytree(folder, target, dirs_exist_ok=True)
 
 
 def _keep(launch: Launch, folder: Path) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import folders, project
-from ..options import Launch, to_argv
+from ..options import Launch
 from ..run import Request, Run
 from . import hosts
 from .hosts import Exit, Host, Runner
@@ -28,12 +28,16 @@ _PASSED = (
 
 def run(launch: Launch, request: Request) -> Run:
     """Run a job as one process for each host; see ``hosts.run``."""
-    return hosts.run(launch, request, lambda _: _processes(launch))
+    return hosts.run(launch, request, lambda _: _processes(launch), needs_files=False)
 
 
 @contextmanager
 def _processes(launch: Launch) -> Iterator[Runner]:
-    yield _Processes(launch, project.stamp())
+    processes = _Processes(launch, project.stamp())
+    try:
+        yield processes
+    finally:
+        processes.kill_all()
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,6 @@ class _Processes:
 
     launch: Launch
     commit: str
-    copies_inputs: bool = False
     _started: dict[Host, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, host: Host) -> subprocess.Popen[bytes]:
@@ -52,7 +55,7 @@ class _Processes:
             host.folder(channel).parent.mkdir(parents=True, exist_ok=True)
             host.folder(channel).symlink_to(folder)
         channels = [*host.inputs, *job.outputs]
-        words = to_argv(job, {channel.option: host.folder(channel) for channel in channels})
+        words = [f"--{channel.option}={host.folder(channel)}" for channel in channels]
         with _lock_file(host) as lock:
             process = subprocess.Popen(
                 [sys.executable, *job.entrypoint[1:], *words, *self.launch.arguments],
@@ -86,7 +89,12 @@ class _Processes:
         return Exit(code, f"exit code {code}")
 
     def collect(self, host: Host) -> None:
-        _kill_group(self._started[host].pid)  # whatever the job started ends with it
+        pass
+
+    def kill_all(self) -> None:
+        """End whatever the jobs have started."""
+        for process in self._started.values():
+            _kill_group(process.pid)
 
     def _environment(self, host: Host) -> dict[str, str]:
         passed = {
@@ -134,7 +142,7 @@ def remove_abandoned() -> None:
 
 def _kill_if_alive(file: Path) -> None:
     """Kill a job whose lock is still held; a free lock means that it has ended."""
-    with file.open("rb") as lock, suppress(ValueError):
+    with suppress(FileNotFoundError, ValueError), file.open("rb") as lock:
         pid = int(lock.read())
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -35,6 +35,10 @@ class Log:
     def __init__(self, job: str, hosts: int, created: datetime, call: Call) -> None:
         self.last: deque[str] = deque(maxlen=LAST_LINES)
         """The lines that were printed last."""
+        self.failed = False
+        """Whether the last reading failed."""
+        self.was_read = False
+        """Whether any reading succeeded."""
         self._streams = f"{job}/"
         self._hosts = hosts
         self._call = call
@@ -54,6 +58,11 @@ class Log:
         """Whether the newest line of every host is the last one of a successful job."""
         return sum(finished for _, finished in self._newest.values()) >= self._hosts
 
+    @property
+    def pending(self) -> bool:
+        """Whether more pages follow the one that was read last."""
+        return bool(self._next_page)
+
     def read(self, now: float) -> bool:
         """Print what is new, and return whether anything was new.
 
@@ -63,13 +72,17 @@ class Log:
             now: The time in seconds, on a clock that is never set back.
         """
         try:
-            return self._read(now)
+            any_new = self._read(now)
         except LaunchError as error:
+            self.failed = True
             self._next_page = ""
             if not self._problem_printed:
-                print(f"the log cannot be read; the job goes on: {error}", flush=True)
+                text = f"the log cannot be read, which does not affect the job: {error}"
+                print(text, flush=True)
                 self._problem_printed = True
             return False
+        self.failed, self.was_read = False, True
+        return any_new
 
     def _read(self, now: float) -> bool:
         """Read pages to the last one, or to one without events.
@@ -90,6 +103,7 @@ class Log:
                 **token,
             )
             if page is None:  # no job in this account has logged anything yet
+                self._next_page = ""
                 return any_new
             for event in page["events"]:
                 any_new |= self._print(event, now)

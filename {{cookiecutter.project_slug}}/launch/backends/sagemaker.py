@@ -4,7 +4,8 @@ A job that was created goes on whatever happens here. What goes wrong from then 
 reported as a failure of the job.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import Any
@@ -32,6 +33,11 @@ APPEAR_SECONDS = 30.0
 
 QUIET_SECONDS = 5.0
 """How long the log of a job that has ended must be silent to count as complete."""
+
+DRAIN_FAILURE_SECONDS = 60.0
+"""How long reading the log of a job that has ended may fail."""
+
+STAY_CLAIMED = "the outputs stay claimed: choose another run name or address"
 
 _NOT_FOUND = ("ResourceNotFound", "ResourceNotFoundException", "ValidationException")
 """Error codes that mean that a valid name names nothing."""
@@ -123,21 +129,48 @@ def run(launch: Launch, request: Request) -> Run:
     commands = _commands(name)
     for snapshot in launch.snapshots.values():
         s3.upload(snapshot)
-    # In one order for all launches: of several that share outputs, one gets all of them.
-    for address in sorted(outputs.values()):
-        s3.claim(address, {"job": name})
-    _print(f"creating the processing job {name}")
     maybe_running = f"{name} may be running: {commands}"
-    with _print_if_interrupted(maybe_running):
-        created = _create(launch, request)
-    if not created:
-        return Run(name, "InProgress", outputs, maybe_running, ExitCode.STILL_RUNNING)
-    with _print_if_interrupted(f"{name} is still running: {commands}"):
-        if launch.options.wait:
-            repeat = launch.command(backend="docker")
-            return follow(name, outputs, launch.options.instance_count, repeat)
-        _print_links(name)
-        return Run(name, "InProgress", outputs)
+    advice = STAY_CLAIMED if chooses_addresses(launch) else ""
+    with claimed(outputs.values(), {"job": name}, advice):
+        _print(f"creating the processing job {name}")
+        with _print_if_interrupted(maybe_running):
+            created = _create(launch, request)
+        if not created:
+            message = "; ".join(filter(None, [maybe_running, advice]))
+            return Run(name, "InProgress", outputs, message, ExitCode.STILL_RUNNING)
+        with _print_if_interrupted(f"{name} is still running: {commands}"):
+            if launch.options.wait:
+                repeat = launch.command(backend="docker")
+                return follow(name, outputs, launch.options.instance_count, repeat)
+            _print_links(name)
+            return Run(name, "InProgress", outputs)
+
+
+@contextmanager
+def claimed(addresses: Iterable[str], note: Mapping[str, Any], advice: str) -> Iterator[None]:
+    """Claim outputs, and give an advice if anything goes wrong after that.
+
+    Args:
+        addresses: Addresses of the outputs.
+        note: Says who claims them.
+        advice: Added to a rejection, and printed if anything else is raised; may be empty.
+
+    Raises:
+        LaunchError: An address is taken.
+    """
+    with _print_if_interrupted(advice):
+        s3.claim_all(addresses, note)
+        try:
+            yield
+        except LaunchError as error:
+            if not advice:
+                raise
+            raise LaunchError(f"{error}; {advice}") from error
+
+
+def chooses_addresses(launch: Launch) -> bool:
+    """Return whether the same launch would have the same outputs again."""
+    return bool(launch.named_outputs) or any(option == "--run_name" for option, _ in launch.typed)
 
 
 def follow(name: str, outputs: Mapping[str, str], hosts: int, repeat: str = "") -> Run:
@@ -183,21 +216,12 @@ def _create(launch: Launch, request: Request) -> bool:
                 if _describe(Connection("sagemaker"), launch.name) is None:
                     raise
     except LaunchError as error:
-        raise LaunchError(f"{error}; no job was created{_left_behind(launch)}") from error
+        inputs = "; the uploaded inputs stay in S3 for the next launch" if launch.snapshots else ""
+        raise LaunchError(f"{error}; no job was created{inputs}") from error
     except NoAnswerError as error:
         _print(f"it is unknown whether the job was created: {error}")
         return False
     return True
-
-
-def _left_behind(launch: Launch) -> str:
-    """Say what a launch leaves in S3 that was rejected after it had claimed its outputs."""
-    text = ""
-    if launch.snapshots:
-        text += "; the uploaded inputs stay in S3 for the next launch"
-    if launch.named_outputs or any(option == "--run_name" for option, _ in launch.typed):
-        text += "; the outputs stay claimed: choose another run name or address"
-    return text
 
 
 def _follow(name: str, hosts: int) -> tuple[Mapping[str, Any], Log]:
@@ -232,13 +256,33 @@ def _describe(connection: Connection, name: str) -> Mapping[str, Any] | None:
 
 
 def _drain(log: Log) -> None:
-    """Print what CloudWatch delivers after the end of a job."""
-    quiet_since = monotonic()
-    while not log.complete and monotonic() - quiet_since < QUIET_SECONDS:
-        if log.read(monotonic()):
-            quiet_since = monotonic()
+    """Print what CloudWatch delivers after the end of a job.
+
+    The log is silent if a search to its last page finds nothing new, and if that search began
+    ``QUIET_SECONDS`` after the end of an earlier one.
+    """
+    began = monotonic()
+    quiet_since = failing_since = math.inf
+    while not log.complete:
+        if not log.pending:
+            began = monotonic()
+        if log.read(monotonic()) or log.failed:
+            quiet_since = math.inf
+        if log.pending:
+            continue
+        now = monotonic()
+        if log.failed:
+            failing_since = min(failing_since, now)
+            patience = DRAIN_FAILURE_SECONDS if log.was_read else QUIET_SECONDS
+            if now - failing_since >= patience:
+                _print("the end of the log may be missing, because it cannot be read")
+                return
         else:
-            sleep(1)
+            failing_since = math.inf
+            if began - quiet_since >= QUIET_SECONDS:
+                return
+            quiet_since = min(quiet_since, now)
+        sleep(1)
 
 
 def _explain(job: Mapping[str, Any], log: Log, repeat: str) -> None:
@@ -257,14 +301,15 @@ def _print_links(name: str) -> None:
 
 @contextmanager
 def _print_if_interrupted(message: str) -> Iterator[None]:
-    """Print a message if anything but a rejection ends what is done in the meantime."""
+    """Print a message, unless it is empty, if anything but a rejection is raised meanwhile."""
     try:
         yield
     except LaunchError:
         raise
     except BaseException:
         with suppress(OSError):  # the terminal may be gone
-            _print(message)
+            if message:
+                _print(message)
         raise
 
 
