@@ -94,7 +94,8 @@ def test_a_busy_machine_fails_no_property(installed_project: Path, tmp_path: Pat
         "def test_slow(value):\n"
         "    time.sleep(0.5)\n"
     )
-    here = ("env", "--unset=CI", "--unset=GITHUB_ACTIONS")
+    path = f"PYTHONPATH={installed_project}:{installed_project / 'tests'}"
+    here = ("env", "--unset=CI", "--unset=GITHUB_ACTIONS", path)
     python = str(installed_project / ".venv/bin/python")
     assert "1 passed" in run(tmp_path, *here, python, "-m", "pytest", "test_slow.py")
 

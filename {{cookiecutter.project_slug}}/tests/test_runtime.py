@@ -122,6 +122,58 @@ def test_secrets_are_recognised_by_name(name: str) -> None:
     assert not runtime.is_secret("seed")
 
 
+# Secrets
+
+
+@pytest.fixture
+def actions() -> list[argparse.Action]:
+    parser = runtime.JobParser("a job")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("-v", "--verbose", action="store_true")
+    parser.add_argument("-k", "--api_token", nargs="*")
+    parser.add_argument("--login", dest="password")
+    return parser.actions
+
+
+COMMANDS = [
+    ("--seed 1 --verbose", "--seed 1 --verbose"),
+    ("--seed -1 -v", "--seed -1 -v"),
+    ("data --seed=1", "data --seed=1"),
+    ("--api_token S3NT --seed 1", "--api_token *** --seed 1"),
+    ("--api_token=S3NT --seed=1", "--api_token=*** --seed=1"),
+    ("--api_token S3NT S3NT -v", "--api_token *** *** -v"),
+    ("--api_token -1S3NT", "--api_token ***"),
+    ("--api_token=-S=3NT", "--api_token=***"),
+    ("--login S3NT", "--login ***"),
+    ("-k S3NT", "-k ***"),
+    ("-kS3NT", "-k***"),
+    ("-k=S3NT", "-k=***"),
+    ("-vkS3NT", "-vk***"),
+    ("--api_tokn S3NT --seed 1", "--api_tokn *** --seed 1"),
+    ("--lgin=S3NT", "--lgin=***"),
+    ("-j S3NT S3NT", "-j *** ***"),
+    ("-jS3NT", "-j***"),
+    ("-seed S3NT", "-seed ***"),
+]
+
+
+@pytest.mark.parametrize(("typed", "shown"), COMMANDS)
+def test_secrets_are_hidden_in_a_command_line(
+    actions: list[argparse.Action], typed: str, shown: str
+) -> None:
+    assert runtime.hide_secrets(typed.split(), actions) == shown.split()
+    message = f"unrecognized arguments: {typed}"
+    hidden = runtime.hide_in_message(message, typed.split(), actions)
+    assert hidden == f"unrecognized arguments: {shown}"
+
+
+def test_secrets_are_hidden_as_argparse_quotes_them(actions: list[argparse.Action]) -> None:
+    words = ["--login", "it's\\S3NT", "--api_token", "it's", ""]
+    message = f"argument --login: invalid choice: {words[1]!r}"
+    hidden = runtime.hide_in_message(message, words, actions)
+    assert hidden == 'argument --login: invalid choice: "***"'
+
+
 # Records
 
 
@@ -411,6 +463,13 @@ def test_record_names_commit_and_hides_secrets(jobs: Jobs) -> None:
     assert "hunter2" not in done.stdout + json.dumps(jobs.record())
 
 
+def test_an_option_is_secret_by_any_of_its_names(jobs: Jobs) -> None:
+    setup = 'add("--password", "--login", dest="entry")'
+    done = jobs.run(RESULT, "--login", "hunter2", setup=setup)
+    assert done.returncode == 0
+    assert "hunter2" not in done.stdout + json.dumps(jobs.record())
+
+
 def test_record_names_the_versions_of_what_was_imported(jobs: Jobs) -> None:
     assert jobs.run("import threadpoolctl, tqdm, xdist").returncode == 0
     versions = jobs.record()["versions"]
@@ -637,6 +696,99 @@ def test_a_signal_is_the_reason_for_whatever_it_breaks(base: Path, jobs: Jobs) -
     assert done.returncode == 128 + signal.SIGTERM
     assert (base / "output" / "message").read_text() == "stopped by SIGTERM"
     assert "the output is gone" not in done.stdout
+
+
+CHILDREN = {
+    "program": """import subprocess
+    child = subprocess.Popen(["sleep", "600"])
+    child.send_signal(NUMBER)
+    child.wait()""",
+    "fork": """import multiprocessing
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=[600])
+    child.start()
+    os.kill(child.pid, NUMBER)
+    child.join()""",
+    "fork in a thread": """import threading
+    def in_thread():
+        child = os.fork()
+        if child == 0:
+            time.sleep(600)
+        os.kill(child, NUMBER)
+        os.waitpid(child, 0)
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    thread.join()""",
+    "spawn": """import multiprocessing
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=[600])
+    child.start()
+    os.kill(child.pid, NUMBER)
+    child.join()""",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("child", CHILDREN)
+def test_a_signal_to_a_child_ends_the_child_only(
+    jobs: Jobs, child: str, number: signal.Signals
+) -> None:
+    if child == "spawn":  # it imports the program again
+        guard = "if __name__ != '__main__': parser.parse = sys.exit"
+    else:
+        guard = ""
+    body = CHILDREN[child].replace("NUMBER", str(int(number)))
+    done = jobs.run(f"{body}\n    {RESULT}", setup=guard)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert jobs.contents() == {"result": "new"}
+
+
+def test_a_child_is_stopped_at_any_moment_without_the_job(jobs: Jobs) -> None:
+    body = """import warnings
+    warnings.simplefilter("ignore")
+    for _ in range(300):
+        child = os.fork()
+        if child == 0:
+            time.sleep(600)
+        os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)"""
+    assert jobs.run(f"{body}\n    {RESULT}").returncode == 0
+
+
+def test_other_signals_keep_their_handlers(jobs: Jobs) -> None:
+    body = """received = []
+    signal.signal(signal.SIGUSR1, lambda *_: received.append(1))
+    os.kill(os.getpid(), signal.SIGUSR1)
+    while not received: pass"""
+    assert jobs.run(f"{body}\n    {RESULT}").returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_after_the_publication_changes_nothing(
+    jobs: Jobs, number: signal.Signals
+) -> None:
+    setup = f"""
+class Last:
+    def __del__(self, kill=os.kill, job=os.getpid()):
+        kill(job, {int(number)})
+last = Last()
+"""
+    assert jobs.run(RESULT, setup=setup).returncode == 0
+    assert jobs.contents() == {"result": "new"}
+
+
+def test_a_job_whose_parent_blocks_signals_is_stopped(jobs: Jobs) -> None:
+    block = "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})"
+    assert jobs.run(STOPPED, setup=block).returncode == 128 + signal.SIGTERM
+
+
+def test_a_rejected_command_line_leaves_the_handling_of_signals_alone() -> None:
+    def handling() -> object:
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        return [*map(signal.getsignal, numbers), signal.pthread_sigmask(signal.SIG_BLOCK, [])]
+
+    before = handling()
+    with pytest.raises(SystemExit):
+        runtime.main(runtime.JobParser("a job"), lambda _: None, ["--wrong"])
+    assert handling() == before
 
 
 def test_the_next_job_replaces_what_a_killed_one_left(jobs: Jobs) -> None:
