@@ -6,7 +6,7 @@ import re
 import secrets
 import shlex
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -79,7 +79,7 @@ class Launch:
             for word in (option, value if option != "--env" else _hide_value(value))
             if word is not None
         ]
-        hidden = _hide_secrets(self.arguments)
+        hidden = runtime.hide_secrets(self.arguments, self.job.build_parser().actions)
         return shlex.join(["python", "-m", "launch", self.job.name, *words, *hidden])
 
 
@@ -93,6 +93,7 @@ class LaunchParser(argparse.ArgumentParser):
     def __init__(self, job: Job) -> None:
         own = job.build_parser()
         self.job = job
+        self._words: Sequence[str] = ()
         self.channels = {channel.option for channel in (*job.inputs, *job.outputs)}
         for action in own.actions:
             if not action.option_strings:
@@ -118,10 +119,11 @@ class LaunchParser(argparse.ArgumentParser):
         self.actions = [*own.actions, *launch_actions]
 
     def error(self, message: str) -> NoReturn:
-        raise LaunchError(message)
+        raise LaunchError(runtime.hide_in_message(message, self._words, self.actions))
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse a command line; unknown options are reported before missing inputs."""
+        self._words = argv
         if "--" in argv:
             self.error("a bare -- is not supported: write --option=value")
         parsed, unknown = self.parse_known_args(argv)
@@ -328,16 +330,3 @@ def _default_outputs(job: Job, options: argparse.Namespace) -> dict[str, str]:
 def _hide_value(setting: str | None) -> str | None:
     key, _, value = (setting or "").partition("=")
     return f"{key}={'***' if runtime.is_secret(key) else value}"
-
-
-def _hide_secrets(words: Iterable[str]) -> list[str]:
-    """Replace the values of options whose name says that they are secret."""
-    hidden, secret = [], False
-    for word in words:
-        name, equals, _ = word.partition("=")
-        if word.startswith("--"):
-            secret = runtime.is_secret(name)
-            hidden.append(f"{name}=***" if secret and equals else word)
-        else:
-            hidden.append("***" if secret else word)
-    return hidden

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from launch import LaunchError, jobs
+from launch import LaunchError, jobs, project
 from launch.jobs import Channel, Job
 from launch.options import new_id, parse, to_argv
 
@@ -235,3 +235,29 @@ def test_every_entrypoint_is_a_job(name: str) -> None:
 def test_an_unknown_job_is_rejected() -> None:
     with pytest.raises(LaunchError, match=jobs.names()[0]):
         jobs.read("prepare_nothing")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--api_kye", "hunter2"],
+        ["--api_kye=hunter2"],
+        ["--api_key", "a", "--whole", "1", "--pasword", "hunter2"],
+    ],
+)
+def test_a_rejection_hides_secrets(words: list[str]) -> None:
+    with pytest.raises(LaunchError) as error:
+        parse(JOB, ["--input_path", "data", *words])
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_channel_has_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "entrypoints").mkdir()
+    option = '"--output-path", "-o", default=f"{runtime.OUTPUT}/x"'
+    module = runtime.__name__.rpartition(".")[0]
+    lines = [f"from {module} import runtime", "def build_parser():"]
+    lines += ["    parser = runtime.JobParser(None)", f"    parser.add_argument({option})"]
+    (tmp_path / "entrypoints" / "job.py").write_text("\n".join([*lines, "    return parser"]))
+    monkeypatch.setattr(project, "ROOT", tmp_path)
+    with pytest.raises(LaunchError, match="--output_path"):
+        jobs.read("job")

@@ -13,6 +13,7 @@ from .option_types import at_least, existing_dir, finished_output, fraction
 from .parser import JobParser
 from .progress_bar import progress
 from .records import Record, check_listing, record_names
+from .secret_options import hide_in_message, hide_secrets
 
 __all__ = [
     "FINISHED",
@@ -31,6 +32,8 @@ __all__ = [
     "files_below",
     "finished_output",
     "fraction",
+    "hide_in_message",
+    "hide_secrets",
     "is_secret",
     "main",
     "progress",

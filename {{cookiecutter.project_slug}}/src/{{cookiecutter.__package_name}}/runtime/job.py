@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,10 +14,12 @@ from typing import Any
 
 from .container import OUTPUT, as_in_container, job_config, leave_message
 from .hosts import this_host
-from .messages import RejectedError, expected_reason, is_secret, one_line, raised_at
+from .messages import RejectedError, expected_reason, one_line, raised_at
 from .parser import JobParser
 from .publication import Publication
 from .records import Record
+from .secret_options import is_secret_option
+from .signals import ignore_signals, on_signal
 from .versions import imported_versions
 
 FINISHED = "finished in"
@@ -45,10 +46,10 @@ def main(
     )
     args = parser.parse(argv)
     started = datetime.now(UTC)
-    arguments = _arguments(args)
+    arguments = _arguments(parser, args)
     _logger.info("arguments %s", json.dumps(arguments))
     publication = Publication({name: getattr(args, name) for name in parser.channels(OUTPUT)})
-    _exit_on_signals(publication)
+    on_signal(lambda number: _stop(number, publication))
     try:
         record = _begin_record(Path(parser.prog).stem, arguments, started)
         publication.check(record)
@@ -65,13 +66,15 @@ def main(
         _report(error, publication)
         sys.exit(1)
     finally:
+        ignore_signals()
         publication.discard()
     _logger.info("%s %.1f s", FINISHED, (datetime.now(UTC) - started).total_seconds())
 
 
-def _arguments(args: argparse.Namespace) -> dict[str, Any]:
+def _arguments(parser: JobParser, args: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments as they are logged and recorded: the same on every host and machine."""
-    shown = {name: "***" if is_secret(name) else value for name, value in vars(args).items()}
+    secrets = {action.dest for action in parser.actions if is_secret_option(action)}
+    shown = {name: "***" if name in secrets else value for name, value in vars(args).items()}
     text = json.dumps(shown, default=lambda value: as_in_container(str(value)))
     arguments: dict[str, Any] = json.loads(text)
     return arguments
@@ -90,21 +93,12 @@ def _begin_record(job: str, arguments: Mapping[str, Any], started: datetime) -> 
     )
 
 
-def _exit_on_signals(publication: Publication) -> None:
-    # A separate thread, because Python runs signal handlers in the main thread only, where native
-    # code (a query, a fit) can take minutes.
-    numbers = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-
-    def wait() -> None:
-        number = signal.Signals(signal.sigwait(numbers))
-        publication.lock.acquire()
-        leave_message(f"stopped by {number.name}")
-        _logger.error("stopped by %s", number.name)
-        publication.discard()  # last, because the main thread still runs
-        os._exit(128 + number)
-
-    threading.Thread(target=wait, daemon=True).start()
+def _stop(number: signal.Signals, publication: Publication) -> None:
+    publication.lock.acquire()
+    leave_message(f"stopped by {number.name}")
+    _logger.error("stopped by %s", number.name)
+    publication.discard()  # last, because the main thread still runs
+    os._exit(128 + number)
 
 
 def _report(error: BaseException, publication: Publication) -> None:

@@ -19,7 +19,7 @@ def existing_dir(text: str) -> Path:
     except OSError as error:
         raise ArgumentTypeError(f"{text!r}: {error.strerror}") from error
     if not is_dir:
-        raise ArgumentTypeError(f"{text!r} is a file, a folder is expected")
+        raise ArgumentTypeError(f"{text!r} is a file, but a folder is required")
     return path
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .container import INPUT, OUTPUT, leave_message
-from .messages import RejectedError, is_secret, one_line
+from .messages import RejectedError, one_line
 from .option_types import existing_dir, finished_output
+from .secret_options import hide_in_message
 
 
 class JobParser(argparse.ArgumentParser):
@@ -68,7 +69,7 @@ class JobParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print a message and end with exit code 2; SageMaker shows it as ``ExitMessage``."""
-        message = one_line(self._hide_secrets(message))
+        message = one_line(hide_in_message(message, sys.argv[1:], self.actions))
         leave_message(f"{self.prog}: {message}")
         super().error(message)
 
@@ -90,15 +91,3 @@ class JobParser(argparse.ArgumentParser):
                     raise RejectedError(output, f"{args[output]} contains --{name}")
                 if folders[output].is_relative_to(folders[name]):
                     raise RejectedError(output, f"{args[output]} is inside of --{name}")
-
-    def _hide_secrets(self, message: str) -> str:
-        """Replace the values of secret options, and of options that may be misspelt secrets."""
-        known = {option for action in self.actions for option in action.option_strings}
-        secret = False
-        for word in sys.argv[1:]:
-            name, _, value = word.partition("=") if word.startswith("-") else ("", "", word)
-            if name:
-                secret = is_secret(name) or name not in known
-            for shown in (value, repr(value)[1:-1]) if secret and value else ():
-                message = message.replace(shown, "***")
-        return message

@@ -121,10 +121,11 @@ class _StagingFolder:
         """Check that nothing is in the way of this host's files and record."""
         for name in record_names(path.name for path in self._output.iterdir()):
             if not _is_from_other_host(self._output / name, record):
-                raise JobError(f"{self._output / name}: another job has published here meanwhile")
+                reason = "another job has published here in the meantime"
+                raise JobError(f"{self._output / name}: {reason}")
         for name in record.files:
             if path := _find_obstacle(self._output, name):
-                raise JobError(f"{path} was written by another job or user meanwhile")
+                raise JobError(f"{path} was written by another job or user in the meantime")
 
     def move(self, names: Iterable[str]) -> None:
         """Move files into the output."""
@@ -163,7 +164,7 @@ def _check_unused(option: str, folder: Path, record: Record) -> None:
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():
-        raise RejectedError(option, f"{folder} is a file, a folder is expected")
+        raise RejectedError(option, f"{folder} is a file, but a folder is required")
     own = f"{_STAGING}{record.host}"
     names = sorted(path.name for path in folder.iterdir() if path.name != own)
     if foreign := _find_foreign(folder, names, record):

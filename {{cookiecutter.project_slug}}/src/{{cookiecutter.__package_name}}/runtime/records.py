@@ -64,7 +64,7 @@ class Record:
             known = {each.name: values.get(each.name) for each in fields(cls)}
             record = cls(**{**known, "hosts": int(values["hosts"]), "files": files})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise JobError(f"{name} is not a record that can be read") from error
+            raise JobError(f"{name} cannot be read as a record") from error
         if record.name != name:
             raise JobError(f"{name} is the record of another host or job")
         return record
@@ -114,7 +114,7 @@ def _recorded_files(records: Mapping[str, bytes]) -> dict[str, FileDigest]:
     """The files of a complete output, by the records of all its hosts."""
     read = [Record.from_json(name, content) for name, content in records.items()]
     if not read:
-        raise JobError("it has no record (job.json), no job has finished writing it")
+        raise JobError("it has no record (job.json): no job has finished writing it")
     files: dict[str, FileDigest] = {}
     for record in read:
         if not record.is_same_job(read[0]):
