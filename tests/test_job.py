@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ def project(installed_project: Path) -> Iterator[Path]:
     yield installed_project
     run(installed_project, "git", "reset", "--quiet", "--hard")
     run(installed_project, "git", "clean", "--quiet", "--force", "-d")
+    shutil.rmtree(installed_project / "out", ignore_errors=True)
 
 
 def run_hosts(project: Path, folder: Path, *command: str) -> None:

@@ -34,7 +34,7 @@ def metrics(installed_project: Path, tmp_path_factory: pytest.TempPathFactory) -
     ("words", "message"),
     [
         (["--instance_count.train", "101"], "train: ProcessingResources"),
-        (["--walrus.train", "1"], "train: unrecognized arguments: --walrus 1"),
+        (["--walrus.train", "1"], "train: unrecognized arguments: --walrus"),
         (["--min_accuracy", "2"], "argument --min_accuracy"),
     ],
     ids=["limit", "option", "minimum"],

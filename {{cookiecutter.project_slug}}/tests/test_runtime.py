@@ -715,6 +715,7 @@ CHILDREN = {
         child = os.fork()
         if child == 0:
             time.sleep(30)
+            os._exit(0)
         os.kill(child, NUMBER)
         ended.append(os.waitpid(child, 0)[1])
     thread = threading.Thread(target=in_thread)
@@ -742,6 +743,7 @@ def test_a_child_is_stopped_at_any_moment_without_the_job(jobs: Jobs) -> None:
         child = os.fork()
         if child == 0:
             time.sleep(30)
+            os._exit(0)
         os.kill(child, signal.SIGTERM)
         assert os.waitpid(child, 0)[1] == signal.SIGTERM"""
     assert jobs.run(f"{body}\n    {RESULT}").returncode == 0
