@@ -133,18 +133,19 @@ def run(
             message = "\n".join([str(error), *_changed_inputs(before)])
             return Run(launch.name, "Failed", {}, message, ExitCode.FAILED)
         except BaseException:
-            print(*_changed_inputs(before), sep="\n", end="", flush=True)
+            for line in _changed_inputs(before):
+                print(line, flush=True)
             raise
-        lines = [line for line in [_exit_message(hosts, outcome), *_changed_inputs(before)] if line]
-        if outcome.status == "Completed" and not _changed_inputs(before):
-            try:
-                _publish(launch, hosts, claims, workspace)
-            except LaunchError as error:
-                return Run(launch.name, "Failed", {}, str(error), ExitCode.FAILED)
-            outputs, message = launch.outputs, "\n".join(lines)
-            return Run(launch.name, "Completed", outputs, message, ExitCode.COMPLETED)
-        status = "Failed" if outcome.status == "Completed" else outcome.status
-        return Run(launch.name, status, {}, "\n".join(lines), ExitCode.FAILED)
+        changed = _changed_inputs(before)
+        message = "\n".join(line for line in [_exit_message(hosts, outcome), *changed] if line)
+        if outcome.status != "Completed" or changed:
+            status = "Failed" if outcome.status == "Completed" else outcome.status
+            return Run(launch.name, status, {}, message, ExitCode.FAILED)
+        try:
+            _publish(launch, hosts, claims, workspace)
+        except LaunchError as error:
+            return Run(launch.name, "Failed", {}, str(error), ExitCode.FAILED)
+    return Run(launch.name, "Completed", launch.outputs, message, ExitCode.COMPLETED)
 
 
 def _changed_inputs(before: Mapping[Path, Sequence[File]]) -> list[str]:
