@@ -41,11 +41,13 @@ fuzz: install ## bake 2,000 times with answers of every kind, and count what cam
 
 .PHONY: moments
 moments: install ## stop and kill each job at 300 moments, and count what was left
-	MOMENTS=100 .venv/bin/python -m pytest -s tests/test_moments.py
+	MOMENTS=100 .venv/bin/python -m pytest -s tests/example/test_moments.py
 
 .PHONY: lock
 lock: .tools/installed ## update both lock files: the template's own and the shipped one
-	@POETRY_PYPI_MIRROR_URL="$${POETRY_PYPI_MIRROR_URL:-$(INDEX)}" $(POETRY) lock
+	$(call check_python,lock)
+	$(make_venv)
+	@$(POETRY) lock
 	@$(MAKE) --no-print-directory $(RUNTIME_VENV)
 	@rm -rf build/lock && mkdir -p build/lock
 	@$(COOKIECUTTER) --output-dir build/lock .

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +17,14 @@ TEMPLATE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}"
 SLUG = slugify(json.loads((TEMPLATE.parent / "cookiecutter.json").read_text())["project_name"])
 """The default project's name."""
 PACKAGE = SLUG.replace("-", "_")
-DATA = next((TEMPLATE / "data").iterdir()).relative_to(TEMPLATE).as_posix()
-"""The example's folder of raw tables."""
-TABLES = sorted(file.name for file in (TEMPLATE / DATA).iterdir())
+TABLE = tomllib.loads((TEMPLATE / "launch.toml").read_text(encoding="utf-8"))
+JOBS: list[str] = TABLE["pipeline"]["jobs"]
+"""The example's, in the order in which they run."""
+DATA = next(iter(TABLE["inputs"][JOBS[0]].values()))
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--default-config")
+
+collect_ignore = ["another_model"]  # files of a generated repository
+pytest.register_assert_rewrite("launching", "jobs")
 
 Bake = Callable[..., Path]
 

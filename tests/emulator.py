@@ -25,7 +25,7 @@ import account
 import registry
 from executions import Execution
 
-BUCKET = "penguins"
+BUCKET = "team-bucket"
 """The bucket that there is."""
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -257,7 +257,7 @@ class _Cluster:
         folder = base / _below(source["LocalPath"])
         folder.mkdir(parents=True)
         for key in keys:
-            file = folder / key.removeprefix(prefix).lstrip("/")
+            file = folder / _name_below(prefix, key)
             file.parent.mkdir(parents=True, exist_ok=True)
             self.s3.download_file(bucket, key, str(file))
 
@@ -349,6 +349,17 @@ def _select(answer: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     prefix = request.get("logStreamNamePrefix", "")
     events = [event for event in answer["events"] if event["logStreamName"].startswith(prefix)]
     return {**answer, "events": sorted(events, key=lambda event: event["timestamp"])}
+
+
+def _name_below(prefix: str, key: str) -> str:
+    """The name of an object in its channel: every key that begins with the prefix is in it.
+
+    A prefix may be the key itself, and other keys may begin like it: ``a.csv``, ``a.csv.bak``.
+    """
+    folder = prefix.rstrip("/")
+    if not key.startswith(f"{folder}/"):
+        folder = folder.rpartition("/")[0]
+    return key.removeprefix(folder).lstrip("/")
 
 
 def _below(path: str) -> str:

@@ -1,12 +1,16 @@
 """Executes the definitions of pipelines: each step once what it refers to is known."""
 
 import json
+import operator
 import re
 import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from botocore.exceptions import ClientError
+
 _POLL_SECONDS = 0.1
+_COMPARISONS = {"GreaterThanOrEqualTo": operator.ge, "LessThanOrEqualTo": operator.le}
 _TYPES = {"Float": float, "Integer": int, "String": str}
 
 
@@ -94,10 +98,13 @@ class Execution:
     def _condition(self, step: dict[str, Any], _: dict[str, Any]) -> str:
         arguments = step["Arguments"]
         for condition in arguments["Conditions"]:
-            if condition["Type"] != "GreaterThanOrEqualTo":
-                raise ValueError(condition["Type"])
-            left, right = self._value(condition["LeftValue"]), self._value(condition["RightValue"])
-            for following in arguments["IfSteps" if left >= right else "ElseSteps"]:
+            is_met = _COMPARISONS[condition["Type"]]
+            try:
+                left = self._value(condition["LeftValue"])
+            except (ClientError, LookupError, TypeError, ValueError) as error:
+                return f"ClientError: the property file cannot be read: {error!r}"
+            right = self._value(condition["RightValue"])
+            for following in arguments["IfSteps" if is_met(left, right) else "ElseSteps"]:
                 self._run(following)
         return ""
 
@@ -143,7 +150,12 @@ class Execution:
         bucket, _, prefix = address.partition("/")
         key = f"{prefix}/{files[name]['FilePath']}"
         found = self.service.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
-        return json.loads(found.read())[Path]
+        value = json.loads(found.read())
+        for name in Path.removeprefix("$.").split("."):
+            value = value[name]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{Path} is not a number: {value!r}")
+        return value
 
 
 def _references(step: dict[str, Any]) -> set[str]:

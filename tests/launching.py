@@ -1,4 +1,8 @@
-"""What the tests of launch stand on: a project with a job more, its image, and the service."""
+"""What the tests of launch stand on: a project with small jobs, its image, and the service.
+
+The jobs are here and know nothing of the example: ``probe`` does what a test wants to see, and
+``gather``, ``search`` and ``fit`` are a pipeline.
+"""
 
 import os
 import shutil
@@ -10,7 +14,11 @@ from typing import Any
 import emulator
 import pytest
 import registry
-from conftest import PACKAGE, SLUG
+from conftest import PACKAGE, SLUG, run
+
+DATA = "data/rows"
+"""A folder of three files in the project."""
+FILES = ["1.txt", "2.txt", "3.txt"]
 
 PROBE = '''\
 """Do what the tests want to see."""
@@ -64,7 +72,123 @@ def run(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     runtime.main(build_parser(), run)
-'''.replace("PACKAGE", PACKAGE)
+'''
+
+GATHER = '''\
+"""Copy the rows."""
+
+import argparse
+from pathlib import Path
+
+from PACKAGE import runtime
+
+
+def build_parser() -> runtime.JobParser:
+    parser = runtime.JobParser(__doc__)
+    parser.add_argument("--input_path", type=runtime.existing_dir, default=f"{runtime.INPUT}/rows")
+    parser.add_argument("--output_path", type=Path, default=f"{runtime.OUTPUT}/parts")
+    parser.add_argument("--rate", type=runtime.fraction, default=0.2)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    for file in args.input_path.iterdir():
+        (args.output_path / file.name).write_bytes(file.read_bytes())
+
+
+if __name__ == "__main__":
+    runtime.main(build_parser(), run)
+'''
+
+SEARCH = '''\
+"""Write a file for each turn."""
+
+import argparse
+from pathlib import Path
+
+from PACKAGE import runtime
+
+
+def build_parser() -> runtime.JobParser:
+    parser = runtime.JobParser(__doc__)
+    parser.add_argument(
+        "--input_path", type=runtime.finished_output, default=f"{runtime.INPUT}/parts"
+    )
+    parser.add_argument("--output_path", type=Path, default=f"{runtime.OUTPUT}/found")
+    parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    files = list(args.input_path.glob("*.txt"))
+    if args.folds > len(files):
+        raise runtime.JobError(f"{args.folds} folds of {len(files)} files")
+    for turn in range(args.turns):
+        (args.output_path / f"{turn}.txt").write_text(str(turn))
+
+
+if __name__ == "__main__":
+    runtime.main(build_parser(), run)
+'''
+
+FIT = '''\
+"""Write a score."""
+
+import argparse
+import json
+from pathlib import Path
+
+from PACKAGE import runtime
+
+
+def build_parser() -> runtime.JobParser:
+    parser = runtime.JobParser(__doc__)
+    parser.add_argument(
+        "--input_path", type=runtime.finished_output, default=f"{runtime.INPUT}/parts"
+    )
+    parser.add_argument(
+        "--found_path", type=runtime.finished_output, default=f"{runtime.INPUT}/found"
+    )
+    parser.add_argument("--output_path", type=Path, default=f"{runtime.OUTPUT}/result")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    files, turns = (
+        len(list(path.glob("*.txt"))) for path in (args.input_path, args.found_path)
+    )
+    score = files / turns
+    (args.output_path / "numbers.json").write_text(json.dumps({"score": score}))
+
+
+if __name__ == "__main__":
+    runtime.main(build_parser(), run)
+'''
+
+SMALL_JOBS = {"probe": PROBE, "gather": GATHER, "search": SEARCH, "fit": FIT}
+
+SMALL_TABLE = f"""\
+[pipeline]
+jobs = ["gather", "search", "fit"]
+
+[inputs.gather]
+input_path = "{DATA}"
+
+[metric]
+job = "fit"
+output = "result"
+file = "numbers.json"
+name = "score"
+minimum = 0.5
+"""
+"""``launch.toml`` for the small jobs."""
+
+SCORE = 0.75
+"""What they come to."""
 
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -73,15 +197,39 @@ Launch = Callable[..., subprocess.CompletedProcess[str]]
 def project(
     generated: Path, installed_project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A repository with a job more, committed, in the environment of the installed one."""
+    """A repository with the small jobs, committed, in the environment of the installed one."""
     folder = Path(shutil.copytree(generated, tmp_path_factory.mktemp("launch") / generated.name))
-    (folder / "entrypoints" / "probe.py").write_text(PROBE)
+    for name, code in SMALL_JOBS.items():
+        (folder / "entrypoints" / f"{name}.py").write_text(code.replace("PACKAGE", PACKAGE))
+    (folder / DATA).mkdir(parents=True)
+    for name in FILES:
+        (folder / DATA / name).write_text(f"{name}\n")
     (folder / ".venv").symlink_to(installed_project / ".venv")
     with (folder / ".gitignore").open("a") as ignored:
         ignored.write(".venv\n")  # the other entry is for a folder, and this is a link
-    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "probe"]):
+    for command in (
+        ["init", "--quiet"],
+        ["add", "--all"],
+        ["commit", "--quiet", "-m", "Small jobs"],
+    ):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
+
+
+@pytest.fixture(scope="module")
+def small_pipeline(project: Path) -> Iterator[None]:
+    """The pipeline of the small jobs instead of that of the example.
+
+    git does not look at the table in the meantime: the image of the commit, which does not hold the
+    table, is that of the files here.
+    """
+    table = project / "launch.toml"
+    before = table.read_text()
+    run(project, "git", "update-index", "--skip-worktree", table.name)
+    table.write_text(SMALL_TABLE)
+    yield
+    table.write_text(before)
+    run(project, "git", "update-index", "--no-skip-worktree", table.name)
 
 
 @pytest.fixture

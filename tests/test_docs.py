@@ -1,15 +1,12 @@
 """The documents name only what exists."""
 
-import ast
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+import messages
 import pytest
-from conftest import PACKAGE, TEMPLATE
+from conftest import TEMPLATE
+from rooms import names_example, paths
 
 ROOT = TEMPLATE.parent
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
@@ -32,8 +29,9 @@ def test_documents_of_the_template(document: Path, generated: Path) -> None:
     assert set(re.findall(r"^make ([a-z-]+)", text, flags=re.MULTILINE)) <= known
     for link in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", text):
         assert (document.parent / link).exists(), link
-    for path in re.findall(r"`((?:hooks|tests|docs|benchmarks|launch|\.ci)/[\w./-]*)", text):
-        assert (ROOT / path).exists() or (generated / path).exists(), path
+    for path in paths(document):
+        if not names_example(path):
+            assert any((folder / path).exists() for folder in (ROOT, generated)), path
 
 
 def test_readme_of_a_project(generated: Path) -> None:
@@ -60,47 +58,9 @@ def test_readme_of_a_project_explains_every_file_of_launch(generated: Path) -> N
     )
 
 
-def test_options_of_launch_are_those_that_it_has(generated: Path) -> None:
-    jobs = [path.stem for path in (generated / "entrypoints").glob("*.py")]
-    helps = [launch_help(generated, name) for name in (*jobs, "pipeline")]
-    known = set(re.findall(r"--[a-z_-]+", "".join(helps)))
-    readme = (generated / "README.md").read_text(encoding="utf-8").splitlines()
-    commands = [line for line in readme if "python -m launch" in line]
-    text = "\n".join([(ROOT / "docs" / "launch.md").read_text(encoding="utf-8"), *commands])
-    assert set(re.findall(r"--[a-z_]+(?:-[a-z]+)?", text)) <= known
-
-
-def launch_help(project: Path, verb: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "launch", verb, "--help"],
-        cwd=project,
-        env=os.environ | {"PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    ).stdout
-
-
 def test_messages_are_those_of_the_code(generated: Path) -> None:
-    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`.*?`) \|", text, flags=re.MULTILINE)
-    messages = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
-    assert messages
-    folders = ("entrypoints", "launch", "scripts", f"src/{PACKAGE}")
-    python = [path for name in folders for path in (generated / name).rglob("*.py")]
-    shell = [generated / "venv.mk", *(generated / "scripts").glob("*.sh")]
-    said = [
-        text
-        for path in [ROOT / "hooks" / "pre_gen_project.py", *python]
-        for text in strings(path.read_text(encoding="utf-8"))
-    ]
-    said += [path.read_text(encoding="utf-8") for path in shell]
-    for message in set(messages) - OTHERS_MESSAGES:
+    machinery, _ = messages.documented()
+    assert machinery
+    said = messages.in_code(generated)
+    for message in set(machinery) - OTHERS_MESSAGES:
         assert any(message in text for text in said), message
-
-
-def strings(code: str) -> Iterator[str]:
-    """The strings in Python code; those with values filled in are several."""
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value

@@ -114,7 +114,7 @@ def state(generated: Path, installed_project: Path, tmp_path: Path) -> Iterator[
         state = State(project, aws, tools, env | {"PATH": str(tools)})
         aws.client("ecr").create_repository(repositoryName=project.name)
         state.push()
-        state.bucket("penguins", account.REGION)
+        state.bucket("models", account.REGION)
         state.role("jobs", "sagemaker.amazonaws.com")
         aws.quotas["ml.m5.xlarge for training job usage"] = 0
         aws.quotas["ml.m5.xlarge for processing job usage"] = 2

@@ -4,12 +4,13 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import COOKIECUTTER, PACKAGE, SLUG, TEMPLATE, run, typed
+from conftest import COOKIECUTTER, JOBS, PACKAGE, SLUG, TEMPLATE, run, typed
 from cookiecutter.exceptions import FailedHookException, OutputDirExistsException
 from cookiecutter.main import cookiecutter
 from hypothesis import given, settings
@@ -18,9 +19,11 @@ from pytest_cookies.plugin import Cookies
 
 SCRIPT = (*COOKIECUTTER, "--no-input", str(TEMPLATE.parent))
 
-HOOK = (TEMPLATE.parent / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8")
-JOBS = [file.stem for file in (TEMPLATE / "entrypoints").glob("*.py")]
-MAX_SLUG = 63 - len(f"-{max(JOBS, key=len)}-20260131-235959-k3x9q2")
+PRE_HOOK, POST_HOOK = (
+    (TEMPLATE.parent / "hooks" / f"{name}_gen_project.py").read_text(encoding="utf-8")
+    for name in ("pre", "post")
+)
+MAX_SLUG = 63 - len("-ten_letter-20260131-235959-k3x9q2")
 """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html"""
 REFUSED = [
     ("project_name", "", "empty"),
@@ -29,22 +32,25 @@ REFUSED = [
     ("author", "", "empty"),
     ("author", "bell\a", "control character"),
     ("description", "null\0", "control character"),
-    ("project_slug", "Penguin", "capital"),
-    ("project_slug", "9penguins", "digit first"),
+    ("project_slug", "Model", "capital"),
+    ("project_slug", "9models", "digit first"),
     ("project_slug", "two--hyphens", "two hyphens"),
     ("project_slug", "ends-", "hyphen last"),
     ("project_slug", "under_score", "underscore"),
     ("project_slug", "white space", "space"),
-    ("project_slug", "pinguïn", "not ASCII"),
+    ("project_slug", "modèle", "not ASCII"),
     ("project_slug", "\ud800", "not a character"),
     ("project_slug", "x" * (MAX_SLUG + 1), "too long for a job"),
     ("project_slug", "class", "keyword"),
     ("project_slug", "json", "standard library"),
     ("project_slug", "entrypoints", "own folder"),
-    ("project_slug", "train", "entrypoint"),
-    ("project_slug", "test-training", "module of tests"),
-    ("project_slug", "polars", "dependency"),
-    ("project_slug", "sklearn", "import of a dependency"),
+    ("project_slug", "out", "folder of outputs"),
+    ("project_slug", JOBS[0].replace("_", "-"), "entrypoint"),
+    ("project_slug", "machinery", "folder of tests"),
+    ("project_slug", "small-pipeline", "module of tests"),
+    ("project_slug", "test-anything", "module of tests, perhaps"),
+    ("project_slug", "pytest", "dependency"),
+    ("project_slug", "yaml", "import of a dependency"),
     ("project_slug", "sagemaker-core", "dependency with a hyphen"),
     ("ecr_repository", "x", "too short"),
     ("ecr_repository", "x" * 257, "too long"),
@@ -56,11 +62,22 @@ REFUSED = [
 ]
 
 
-def refusal(question: str, answer: str, package: str) -> object:
-    """The hook's own function, out of its text without the answers."""
+def functions(hook: str) -> dict[str, Any]:
+    """What a hook defines, out of its text without the answers."""
     scope: dict[str, Any] = {"__name__": "hook"}
-    exec(re.sub(r"\{\{.*?\}\}", "{}", HOOK), scope)  # noqa: S102
-    return scope["refusal"](question, answer, package)
+    exec(re.sub(r"\{\{.*?\}\}", "{}", hook), scope)  # noqa: S102
+    return scope
+
+
+def refusal(question: str, answer: str, package: str) -> object:
+    return functions(PRE_HOOK)["refusal"](question, answer, package)
+
+
+def not_taken(project: Path, names: Iterable[str]) -> list[str]:
+    """The names that the hook would let a package have."""
+    is_taken = functions(POST_HOOK)["is_taken"]
+    with chdir(project):
+        return sorted(name for name in names if not is_taken(name))
 
 
 @pytest.mark.parametrize(
@@ -118,34 +135,34 @@ def test_a_path_as_a_slug_is_refused_and_harms_nothing(
 
 def test_a_refusal_ends_the_command_with_1(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*SCRIPT, "--output-dir", tmp_path, "project_slug=Penguin"],
+        [*SCRIPT, "--output-dir", tmp_path, "project_slug=Model"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("project_slug 'Penguin' ")
+    assert done.stderr.startswith("project_slug 'Model' ")
     assert not list(tmp_path.iterdir())
 
 
-def refused_package(name: str) -> bool:
-    return refusal("project_slug", name.replace("_", "-"), name) is not None
-
-
 def test_every_name_of_the_project_is_refused(generated: Path) -> None:
-    names = {path.name for path in generated.iterdir() if path.is_dir()} - {".git"}
-    names |= {path.stem for path in generated.glob("[et]*/*.py")}
-    assert [name for name in names if not name.startswith(".") and not refused_package(name)] == []
+    names = {path.name for path in generated.iterdir() if path.is_dir()}
+    for room in (generated / "entrypoints", generated / "tests"):
+        names |= {path.stem for path in room.rglob("*")}
+    assert len(names) > len(JOBS)
+    assert not_taken(generated, {name for name in names if not name.startswith(".")}) == []
 
 
-def test_the_longest_slug_leaves_room_for_the_name_of_every_job() -> None:
+def test_a_slug_leaves_room_for_the_name_of_a_job() -> None:
     assert refusal("project_slug", "x" * MAX_SLUG, "package") is None
+    assert refusal("project_slug", "x" * (MAX_SLUG + 1), "package") is not None
 
 
-def test_every_locked_distribution_is_refused() -> None:
-    lock = tomllib.loads((TEMPLATE / "poetry.lock").read_text())
+def test_every_locked_distribution_is_refused(generated: Path) -> None:
+    lock = tomllib.loads((generated / "poetry.lock").read_text())
     names = {re.sub("[-.]", "_", package["name"].lower()) for package in lock["package"]}
-    assert [name for name in sorted(names) if not refused_package(name)] == []
+    assert names
+    assert not_taken(generated, names) == []
 
 
 @pytest.mark.slow
@@ -153,8 +170,7 @@ def test_every_installed_import_is_refused(installed_project: Path) -> None:
     code = "import importlib.metadata as m; print(*m.packages_distributions())"
     names = run(installed_project, ".venv/bin/python", "-c", code).split()
     slug_like = {name for name in names if re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name)}
-    own = {PACKAGE}
-    assert [name for name in sorted(slug_like - own) if not refused_package(name)] == []
+    assert not_taken(installed_project, slug_like - {PACKAGE}) == []
 
 
 BakeIn = Callable[..., tuple[Path, str]]
@@ -238,7 +254,7 @@ def test_without_an_identity(bake_in: BakeIn, tmp_path: Path, generated: Path) -
     )
     assert is_complete(project, generated)
     assert "git commit failed" in output
-    todo = re.search("mend it, then: (.*)", output)
+    todo = re.search("fix it, then: (.*)", output)
     assert todo
     run(project, "sh", "-c", todo[1])
     assert run(project, "git", "status", "--porcelain") == ""

@@ -16,20 +16,15 @@ from typing import IO
 
 import emulator
 import pytest
-from conftest import DATA, SLUG, TABLES
+from conftest import SLUG
+from launching import DATA, FILES
 
 pytest_plugins = ["launching"]
 pytestmark = pytest.mark.slow
 
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 
-RAW = ("--input_path", DATA)
-
-
-def _rows(folder: Path) -> dict[str, bytes]:
-    return {
-        file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*.parquet")
-    }
+ROWS = ("--input_path", DATA)
 
 
 @pytest.fixture
@@ -40,33 +35,17 @@ def backend(image: str) -> str:
 
 
 @pytest.mark.docker
-def test_three_hosts_give_the_rows_of_one(launch: Launch, backend: str, project: Path) -> None:
-    one = launch("preprocess", *RAW, "--output_path", "out/one")
-    assert one.returncode == 0, one.stderr
-    shards = ("--instance_count", "3", "--shard", "input_path")
-    three = launch("preprocess", *RAW, "--backend", backend, *shards, "--output_path", "out/three")
-    assert three.returncode == 0, three.stderr
-    assert len(_rows(project / "out" / "one")) == 6
-    assert _rows(project / "out" / "three") == _rows(project / "out" / "one")
-    assert {line[:9] for line in three.stdout.splitlines()} >= {
-        "algo-1 | ",
-        "algo-2 | ",
-        "algo-3 | ",
-    }
-
-
-@pytest.mark.docker
 def test_a_host_sees_what_sagemaker_would_show_it(
     launch: Launch, backend: str, project: Path
 ) -> None:
     words = ["--names", "a b", "-1", "--rate=1e-3", "--no-strict", "--env", "COLOUR=blue green"]
     options = ("--instance_count", "2", "--run_name", "r", "--more_path", "data")
-    done = launch("probe", *RAW, *words, *options, "--backend", backend, "--shard", "input_path")
+    done = launch("probe", *ROWS, *words, *options, "--backend", backend, "--shard", "input_path")
     assert done.returncode == 0, done.stdout
     output = project / "out" / "r" / "probe" / "seen"
     seen = [json.loads(file.read_text()) for file in sorted((output / "below").iterdir())]
     assert [each["hosts"] for each in seen] == [["algo-1", 0, 2], ["algo-2", 1, 2]]
-    assert [each["files"] for each in seen] == [TABLES[::2], TABLES[1::2]]
+    assert [each["files"] for each in seen] == [FILES[::2], FILES[1::2]]
     assert {each["env"]["COLOUR"] for each in seen} == {"blue green"}
     assert (seen[0]["names"], seen[0]["rate"], seen[0]["strict"]) == (["a b", "-1"], 0.001, False)
     assert seen[0]["more_path"].endswith("/processing/input/more")
@@ -80,7 +59,7 @@ def test_the_first_host_that_fails_stops_the_others(
     launch: Launch, backend: str, project: Path
 ) -> None:
     started = time.monotonic()
-    done = launch("probe", *RAW, "--backend", backend, "--do", "fail", "--instance_count", "3")
+    done = launch("probe", *ROWS, "--backend", backend, "--do", "fail", "--instance_count", "3")
     assert time.monotonic() - started < 60
     assert done.returncode == 1
     assert f"Failed: {SLUG}-probe-" in done.stdout
@@ -90,7 +69,7 @@ def test_the_first_host_that_fails_stops_the_others(
 
 @pytest.mark.docker
 def test_hosts_that_write_the_same_key_fail(launch: Launch, backend: str, project: Path) -> None:
-    done = launch("probe", *RAW, "--backend", backend, "--do", "collide", "--instance_count", "2")
+    done = launch("probe", *ROWS, "--backend", backend, "--do", "collide", "--instance_count", "2")
     assert done.returncode == 1
     assert "algo-1 and algo-2 both wrote below/seen.json" in done.stdout
     kept = [file.relative_to(project / "out") for file in (project / "out").rglob("seen.json")]
@@ -100,7 +79,7 @@ def test_hosts_that_write_the_same_key_fail(launch: Launch, backend: str, projec
 @pytest.mark.docker
 def test_a_job_that_runs_too_long_is_stopped(launch: Launch, backend: str) -> None:
     options = ("--backend", backend, "--do", "sleep", "--max_runtime_in_seconds", "4")
-    done = launch("probe", *RAW, *options)
+    done = launch("probe", *ROWS, *options)
     assert done.returncode == 1
     assert f"Stopped: {SLUG}-probe-" in done.stdout
     assert "after 4 s" in done.stdout
@@ -119,7 +98,7 @@ if [ "$1" = create ]; then shift; set -- create {limit} "$@"; fi
 exec {shutil.which("docker")} "$@"
 """)
     docker.chmod(0o755)
-    words = ("probe", *RAW, "--backend", "docker", "--instance_count", "2", "--do", "grow")
+    words = ("probe", *ROWS, "--backend", "docker", "--instance_count", "2", "--do", "grow")
     done = launch(*words, env=no_aws | {"PATH": f"{tmp_path}:{no_aws['PATH']}"})
     assert done.returncode == 1
     (reason,) = re.findall("\n  algo-1: (.*)", done.stdout)
@@ -166,7 +145,7 @@ def _wire_to_docker() -> Iterator[tuple[int, Callable[[], None]]]:
 def test_an_engine_that_is_gone_ends_the_launch(
     launch: Launch, project: Path, no_aws: dict[str, str]
 ) -> None:
-    words = ["probe", *RAW, "--backend", "docker", "--do", "sleep"]
+    words = ["probe", *ROWS, "--backend", "docker", "--do", "sleep"]
     with _wire_to_docker() as (port, cut):
         process = subprocess.Popen(
             [project / ".venv" / "bin" / "python", "-u", "-m", "launch", *words],
@@ -183,12 +162,12 @@ def test_an_engine_that_is_gone_ends_the_launch(
     assert process.returncode == 1
     assert "Cannot connect to the Docker daemon" in output
     assert not errors
-    assert launch("probe", *RAW, "--backend", "docker").returncode == 0  # removes what was left
+    assert launch("probe", *ROWS, "--backend", "docker").returncode == 0  # removes what was left
 
 
 def _launch_a_sleeper(project: Path, aws: dict[str, str]) -> tuple[subprocess.Popen[str], IO[str]]:
     """A launch on SageMaker that waits for a job which sleeps by now, and what it prints."""
-    words = ["-m", "launch", "probe", *RAW, "--backend", "sagemaker", "--do", "sleep"]
+    words = ["-m", "launch", "probe", *ROWS, "--backend", "sagemaker", "--do", "sleep"]
     command = [str(project / ".venv" / "bin" / "python"), "-u", *words]
     process = subprocess.Popen(command, cwd=project, env=aws, stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -216,7 +195,7 @@ def test_whoever_stops_waiting_is_told_how_to_stop_the_job(
 def test_a_signal_stops_everything(
     backend: str, project: Path, no_aws: dict[str, str], number: signal.Signals
 ) -> None:
-    words = ["probe", *RAW, "--backend", backend, "--do", "sleep", "--instance_count", "2"]
+    words = ["probe", *ROWS, "--backend", backend, "--do", "sleep", "--instance_count", "2"]
     process = subprocess.Popen(
         [project / ".venv" / "bin" / "python", "-u", "-m", "launch", *words],
         cwd=project,
@@ -237,7 +216,7 @@ def test_a_signal_stops_everything(
 def test_the_next_launch_removes_what_a_killed_one_left(
     launch: Launch, backend: str, project: Path, no_aws: dict[str, str]
 ) -> None:
-    words = ["probe", *RAW, "--backend", backend, "--do", "sleep", "--instance_count", "2"]
+    words = ["probe", *ROWS, "--backend", backend, "--do", "sleep", "--instance_count", "2"]
     with subprocess.Popen(
         [project / ".venv" / "bin" / "python", "-u", "-m", "launch", *words],
         cwd=project,
@@ -249,7 +228,7 @@ def test_the_next_launch_removes_what_a_killed_one_left(
         asleep = (line for line in process.stdout if "asleep" in line)
         assert next(asleep) != next(asleep)
         process.kill()
-    assert launch("probe", *RAW, "--backend", backend).returncode == 0  # and nothing is left
+    assert launch("probe", *ROWS, "--backend", backend).returncode == 0  # and nothing is left
 
 
 @pytest.mark.docker
@@ -272,21 +251,18 @@ def test_a_host_that_ignores_sigterm_is_killed(
 
 
 @pytest.mark.docker
-def test_three_instances_give_the_rows_of_one(
-    launch: Launch, project: Path, service: emulator.Emulator, aws: dict[str, str]
+def test_three_instances_share_an_input(
+    launch: Launch, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
-    assert launch("preprocess", *RAW, "--output_path", "out/one").returncode == 0
     shards = ("--instance_count", "3", "--shard", "input_path")
-    words = ("preprocess", *RAW, "--backend", "sagemaker", *shards, "--run_name", "r")
+    words = ("gather", *ROWS, "--backend", "sagemaker", *shards, "--run_name", "r")
     done = launch(*words, env=aws)
     assert done.returncode == 0, done.stdout + done.stderr
-    prefix = f"{SLUG}/runs/r/preprocess/dataset/"
-    found = [key.removeprefix(prefix) for key in service.objects(prefix)]
-    rows = {key: service.read(prefix + key) for key in found if key.endswith(".parquet")}
-    assert rows == _rows(project / "out" / "one")
-    assert {"job-algo-1.json", "job-algo-2.json", "job-algo-3.json"} < set(found)
+    prefix = f"{SLUG}/runs/r/gather/parts/"
+    found = {key.removeprefix(prefix) for key in service.objects(prefix)}
+    assert found == {*FILES, "job-algo-1.json", "job-algo-2.json", "job-algo-3.json"}
     inputs = [key.rpartition("/")[2] for key in service.objects(f"{SLUG}/inputs/")]
-    assert [name for name in inputs if name in TABLES] == TABLES
+    assert [name for name in inputs if name in FILES] == FILES
     assert {line[:9] for line in done.stdout.splitlines()} >= {
         "algo-1 | ",
         "algo-2 | ",
@@ -296,7 +272,7 @@ def test_three_instances_give_the_rows_of_one(
     assert f"/sagemaker/home#/processing-jobs/{service.name(0)}" in done.stdout
     again = launch(*words, env=aws)
     assert again.returncode == 2
-    assert f"--output_path: s3://penguins/{SLUG}/runs/r/preprocess/dataset" in again.stderr
+    assert f"--output_path: s3://{emulator.BUCKET}/{prefix[:-1]}" in again.stderr
     assert len(service.requests["CreateProcessingJob"]) == 1
 
 
@@ -307,7 +283,7 @@ def test_the_plan_is_what_is_sent(
     options = ["--names", "a b", "c", "--rate", "-2", "--env", "A=1", "--instance_count", "2"]
     options += ["--shard", "input_path", "--volume_size_in_gb", "5", "--run_name", "r"]
     options += ["--instance_type", "ml.c5.xlarge", "--max_runtime_in_seconds", "600"]
-    words = ["probe", *RAW, "--backend", "sagemaker", *options]
+    words = ["probe", *ROWS, "--backend", "sagemaker", *options]
     planned = json.loads(launch(*words, "--plan", env=aws).stdout)
     assert not service.objects()
     assert not service.requests["CreateProcessingJob"]
@@ -320,14 +296,14 @@ def test_the_plan_is_what_is_sent(
     assert "@sha256:" in sent["AppSpecification"]["ImageUri"]
     assert service.wait(sent["ProcessingJobName"])["ProcessingJobStatus"] == "Completed"
     seen = json.loads(service.read(f"{SLUG}/runs/r/probe/seen/below/algo-2.json"))
-    assert (seen["names"], seen["rate"], seen["files"]) == (["a b", "c"], -2.0, TABLES[1::2])
+    assert (seen["names"], seen["rate"], seen["files"]) == (["a b", "c"], -2.0, FILES[1::2])
 
 
 @pytest.mark.docker
 def test_a_job_that_fails_is_explained(
     launch: Launch, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
-    words = ("probe", *RAW, "--backend", "sagemaker", "--do", "fail", "--rate", "2")
+    words = ("probe", *ROWS, "--backend", "sagemaker", "--do", "fail", "--rate", "2")
     secrets = ("--env", "API_TOKEN=s3cr3t", "--api_key", "s3cr3t")
     done = launch(*words, *secrets, env=aws)
     assert done.returncode == 1
@@ -361,7 +337,7 @@ def test_an_api_that_fails_for_a_moment_is_asked_again(
 ) -> None:
     service.faults["CreateProcessingJob"] = ["ThrottlingException"] * 2
     service.faults["DescribeProcessingJob"] = ["ThrottlingException"] * 3
-    done = launch("probe", *RAW, "--backend", "sagemaker", env=aws)
+    done = launch("probe", *ROWS, "--backend", "sagemaker", env=aws)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not service.faults["CreateProcessingJob"] + service.faults["DescribeProcessingJob"]
 
@@ -371,18 +347,17 @@ def test_an_api_that_fails_for_a_moment_is_asked_again(
 def test_addresses_in_s3_work_with_every_backend(
     launch: Launch, backend: str, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
-    for year in ("2007", "2008"):
-        body = b"x" if year == "2007" else b"y"
-        service.client("s3").put_object(Bucket=emulator.BUCKET, Key=f"raw/{year}.csv", Body=body)
-    service.client("s3").put_object(Bucket=emulator.BUCKET, Key="raw2/no.csv", Body=b"z")
-    addresses = ("--input_path", "s3://penguins/raw", "--output_path", "s3://penguins/seen/")
+    bucket = f"s3://{emulator.BUCKET}"
+    for key, body in {"raw/a.csv": b"x", "raw/b.csv": b"y", "raw2/no.csv": b"z"}.items():
+        service.client("s3").put_object(Bucket=emulator.BUCKET, Key=key, Body=body)
+    addresses = ("--input_path", f"{bucket}/raw", "--output_path", f"{bucket}/seen/")
     words = ("probe", *addresses, "--backend", backend)
     done = launch(*words, env=aws)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(service.read("seen/below/algo-1.json"))["files"] == ["2007.csv", "2008.csv"]
+    assert json.loads(service.read("seen/below/algo-1.json"))["files"] == ["a.csv", "b.csv"]
     again = launch(*words, env=aws)
     assert again.returncode == 2
-    assert "--output_path: s3://penguins/seen" in again.stderr
+    assert f"--output_path: {bucket}/seen" in again.stderr
 
 
 BAD_MOMENTS: Mapping[str, tuple[dict[str, str], str]] = {
@@ -404,7 +379,7 @@ BAD_MOMENTS: Mapping[str, tuple[dict[str, str], str]] = {
 def test_what_aws_lacks_is_said(
     launch: Launch, aws: dict[str, str], env: dict[str, str], message: str
 ) -> None:
-    done = launch("probe", *RAW, "--backend", "sagemaker", env=aws | env)
+    done = launch("probe", *ROWS, "--backend", "sagemaker", env=aws | env)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -429,7 +404,7 @@ def test_what_aws_refuses_is_said(
     message: str,
 ) -> None:
     service.faults[operation] = [code]
-    done = launch("probe", *RAW, "--backend", "sagemaker", env=aws)
+    done = launch("probe", *ROWS, "--backend", "sagemaker", env=aws)
     service.faults[operation] = []
     assert done.returncode == exit_code
     assert f"{operation}: {code}" in done.stderr
@@ -441,7 +416,7 @@ def test_what_aws_refuses_is_said(
 def test_an_image_that_was_not_pushed_is_not_launched(
     launch: Launch, project: Path, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
-    words = ("probe", *RAW, "--backend", "sagemaker")
+    words = ("probe", *ROWS, "--backend", "sagemaker")
     readme = project / "README.md"
     text = readme.read_text()
     git = ["git", "-c", "advice.detachedHead=false"]
@@ -476,7 +451,7 @@ def test_without_docker_nothing_starts(
         env["PATH"] = str(tmp_path)
     elif not shutil.which("docker"):
         pytest.skip("there is no docker client")
-    done = launch("probe", *RAW, "--backend", "docker", env=env)
+    done = launch("probe", *ROWS, "--backend", "docker", env=env)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -9,7 +9,7 @@ from typing import Any
 
 import emulator
 import pytest
-from conftest import SLUG, TEMPLATE
+from conftest import TABLE, TEMPLATE, run
 
 pytest_plugins = ["launching"]
 pytestmark = pytest.mark.slow
@@ -28,13 +28,26 @@ notebook = nbformat.read("notebooks/launch.ipynb", 4)
 assert 'backend = "local"' in parameters.source
 parameters.source = parameters.source.replace('backend = "local"', f"backend = {backend!r}")
 parameters.source += f"\\nrun_name = {run_name!r}"
+source = "print((folders[metric.job, metric.output] / metric.file).read_text())"
+read_metric = nbformat.v4.new_code_cell(source, id="read-metric")
+notebook.cells.append(read_metric)
 NotebookClient(notebook, timeout=600, resources={"metadata": {"path": "notebooks"}}).execute()
 nbformat.write(notebook, sys.stdout)
+"""
+SHOW = """\
+import sys
+from pathlib import Path
+
+sys.path[:0] = [".", "notebooks"]
+from show import show_files, show_json
+
+show_files(Path(sys.argv[1]))
+show_json(Path(sys.argv[1]))
 """
 
 
 def _execute(project: Path, backend: str, env: Mapping[str, str]) -> dict[str, Any]:
-    """What the cells showed, by cell: the data of their last output."""
+    """Return what each cell showed, by the cell's name."""
     python = project / ".venv" / "bin" / "python"
     done = subprocess.run(
         [python, "-c", EXECUTE, backend, RUN_NAME],
@@ -46,8 +59,12 @@ def _execute(project: Path, backend: str, env: Mapping[str, str]) -> dict[str, A
     )
     assert done.returncode == 0, done.stderr
     cells = json.loads(done.stdout)["cells"]
-    outputs = {cell["id"]: cell.get("outputs") for cell in cells}
-    return {name: shown[-1].get("data", {}) for name, shown in outputs.items() if shown}
+    return {cell["id"]: cell.get("outputs", []) for cell in cells}
+
+
+def _data(outputs: list[Any], kind: str) -> list[str]:
+    """Return all that a cell showed in a format."""
+    return ["".join(each["data"][kind]) for each in outputs if kind in each.get("data", {})]
 
 
 def test_no_output_is_in_git() -> None:
@@ -64,20 +81,45 @@ def test_the_notebook_gives_the_same_metrics_on_every_backend(
     service: emulator.Emulator,
     aws: dict[str, str],
 ) -> None:
+    assert service
     metrics = {}
     for backend, env in (("local", no_aws), ("docker", no_aws), ("sagemaker", aws)):
         shown = _execute(project, backend, env)
-        for cell in ("train", "pipeline"):
-            assert "Completed" in "".join(shown[cell]["text/plain"])
-        assert {"image/png"} < set(shown["trials"]) & set(shown["confusion"])
-        if backend == "sagemaker":
-            key = f"{SLUG}/runs/{RUN_NAME}/train/model/metrics.json"
-            metrics[backend] = json.loads(service.read(key))
-        else:
-            model = project / "out" / RUN_NAME / "train" / "model"
-            metrics[backend] = json.loads((model / "metrics.json").read_text())
-        shown_metrics = "".join(shown["metrics"]["text/plain"])
-        assert all(label in shown_metrics for label in metrics[backend]["labels"])
+        (jobs,) = _data(shown["jobs"], "text/html")
+        assert all(f"<td>{job}</td>" in jobs for job in TABLE["pipeline"]["jobs"])
+        for cell in ("single", "pipeline"):
+            assert "Completed" in _data(shown[cell], "text/plain")[-1]
+        assert _data(shown["metric"], "image/png")
+        assert TABLE["metric"]["file"] in "".join(_data(shown["files"], "text/html"))
+        assert _data(shown["json"], "text/html")
+        (written,) = shown["read-metric"]
+        metrics[backend] = json.loads("".join(written["text"]))
         shutil.rmtree(project / "out")
-    assert metrics["local"]["n"] > 0
+    assert metrics["local"]
     assert metrics["local"] == metrics["docker"] == metrics["sagemaker"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param({}, id="no file"),
+        pytest.param({"a.json": "", "b.json": b"\xff", "c.json": "{"}, id="not JSON"),
+        pytest.param({"a.json": "[]", "b.json": "{}", "c.json": "null"}, id="empty"),
+        pytest.param({"a.json": "{}", "b.json": "{}"}, id="empty objects"),
+        pytest.param({"a.json": '{"x": 1}', "b.json": '{"y": [1]}'}, id="other keys"),
+        pytest.param({"a.json": '{"x": 1}', "b.json": '{"x": NaN}', "c": "c"}, id="not a number"),
+        pytest.param({"a.json": '[{"x": 1}, {"y": "<b>"}]'}, id="list of objects"),
+        pytest.param({"a.json": '{"x": [[]], "y": [[1, 2], [3]], "z": [1, "a"]}'}, id="lists"),
+        pytest.param({"a.json": "[[1, 2, 3], [4, 5, 6.5]]"}, id="matrix"),
+        pytest.param({"a.json": '{"x": {"y": {"z": {"": [[null]]}}}, "": {}}'}, id="deep"),
+        pytest.param({"a.json": json.dumps([{"x": 0}] * 100)}, id="many rows"),
+        pytest.param({"job.json": "{}", "job-algo-1.json": "[]", "jobs.json": "1"}, id="records"),
+    ],
+)
+def test_any_files_can_be_shown(
+    installed_project: Path, tmp_path: Path, files: Mapping[str, str | bytes]
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    python = str(installed_project / ".venv/bin/python")
+    run(installed_project, python, "-c", SHOW, str(tmp_path), MPLBACKEND="agg")

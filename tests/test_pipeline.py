@@ -1,8 +1,7 @@
-"""The jobs as a pipeline, on every backend, and its definition against the SageMaker SDK's."""
+"""Small jobs as a pipeline, on every backend, and its definition against the SageMaker SDK's."""
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,39 +9,28 @@ from typing import Any
 
 import emulator
 import pytest
-from conftest import DATA, SLUG, run
+from conftest import SLUG, run
+from launching import SCORE
 
 pytest_plugins = ["launching", "sdk_environment"]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_pipeline")]
 
 Launch = Callable[..., subprocess.CompletedProcess[str]]
-
-RAW = ("pipeline", "--input_path.preprocess", DATA)
-
-
-@pytest.fixture(scope="session")
-def metrics(installed_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The metrics of the three jobs when they are run without a launcher."""
-    folder = tmp_path_factory.mktemp("by hand") / installed_project.name
-    shutil.copytree(installed_project, folder, symlinks=True)
-    run(folder, "make", "run")
-    (file,) = (folder / "out").glob("*/model/metrics.json")
-    return json.loads(file.read_text())
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--instance_count.train", "101"], "train: ProcessingResources"),
-        (["--walrus.train", "1"], "train: unrecognized arguments: --walrus"),
-        (["--min_accuracy", "2"], "argument --min_accuracy"),
+        (["--instance_count.fit", "101"], "fit: ProcessingResources"),
+        (["--walrus.fit", "1"], "unrecognized arguments: --walrus"),
+        (["--min_score", "much"], "argument --min_score"),
     ],
     ids=["limit", "option", "minimum"],
 )
 def test_a_wrong_pipeline_is_rejected_before_it_starts(
     launch: Launch, words: Sequence[str], message: str, project: Path
 ) -> None:
-    done = launch(*RAW, *words)
+    done = launch("pipeline", *words)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -50,32 +38,32 @@ def test_a_wrong_pipeline_is_rejected_before_it_starts(
 
 
 @pytest.mark.parametrize("backend", ["local", pytest.param("docker", marks=pytest.mark.docker)])
-def test_a_pipeline_has_the_result_of_its_jobs(
-    launch: Launch, backend: str, metrics: Any, project: Path, request: pytest.FixtureRequest
+def test_a_pipeline_runs_its_jobs_one_after_the_other(
+    launch: Launch, backend: str, project: Path, request: pytest.FixtureRequest
 ) -> None:
     if backend == "docker":
         request.getfixturevalue("image")
-    hosts = ("--instance_count.preprocess", "2", "--shard.preprocess", "input_path")
-    done = launch(*RAW, *hosts, "--backend", backend, "--run_name", "r")
+    hosts = ("--instance_count.gather", "2", "--shard.gather", "input_path")
+    done = launch("pipeline", *hosts, "--backend", backend, "--run_name", "r")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"--output_path.train {project}/out/r/train/model" in done.stdout
-    assert json.loads((project / "out/r/train/model/metrics.json").read_text()) == metrics
-    assert {path.name for path in (project / "out/r/preprocess/dataset").glob("job*.json")} == {
+    assert f"--output_path.fit {project}/out/r/fit/result" in done.stdout
+    numbers = json.loads((project / "out/r/fit/result/numbers.json").read_text())
+    assert numbers == {"score": SCORE}
+    assert {path.name for path in (project / "out/r/gather/parts").glob("job*.json")} == {
         "job-algo-1.json",
         "job-algo-2.json",
     }
 
 
 def test_a_pipeline_stops_at_the_first_step_that_fails(launch: Launch, project: Path) -> None:
-    done = launch(*RAW, "--folds.tune", "500", "--run_name", "r")
+    done = launch("pipeline", "--folds.search", "500", "--run_name", "r")
     assert done.returncode == 1
-    assert f"Failed: {SLUG}-tune-" in done.stdout
-    assert {path.parent.name for path in (project / "out/r").glob("*/*")} == {"preprocess"}
+    assert f"Failed: {SLUG}-search-" in done.stdout
+    assert {path.parent.name for path in (project / "out/r").glob("*/*")} == {"gather"}
 
 
-def test_a_pipeline_fails_if_the_metric_is_too_low(launch: Launch, metrics: Any) -> None:
-    done = launch(*RAW, "--trials.tune", "1", "--min_accuracy", "1")
-    assert metrics["accuracy"] < 1
+def test_a_pipeline_fails_if_the_metric_is_too_low(launch: Launch) -> None:
+    done = launch("pipeline", "--min_score", "1")
     assert done.returncode == 1
     assert f"Failed: {SLUG}-" in done.stdout
     assert "is below 1.0" in done.stdout
@@ -109,31 +97,31 @@ from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep
 
 given = json.loads(sys.argv[1])
 session = PipelineSession(
-    boto_session=boto3.Session(region_name="eu-west-1"), default_bucket="penguins"
+    boto_session=boto3.Session(region_name="eu-west-1"), default_bucket="models"
 )
 instance_types = {
     job: ParameterString(f"{job}_instance_type", default_value="ml.m5.xlarge")
-    for job in ("preprocess", "tune", "train")
+    for job in ("gather", "search", "fit")
 }
 instance_counts = {
-    job: ParameterInteger(f"{job}_instance_count", default_value=2 if job == "preprocess" else 1)
-    for job in ("preprocess", "tune", "train")
+    job: ParameterInteger(f"{job}_instance_count", default_value=2 if job == "gather" else 1)
+    for job in ("gather", "search", "fit")
 }
-test_fraction = ParameterFloat("preprocess_test_fraction", default_value=0.2)
-preprocess_seed = ParameterInteger("preprocess_seed", default_value=3)
-trials = ParameterInteger("tune_trials", default_value=5)
-folds = ParameterInteger("tune_folds", default_value=5)
-tune_seed = ParameterInteger("tune_seed", default_value=3)
-train_seed = ParameterInteger("train_seed", default_value=3)
-min_accuracy = ParameterFloat("min_accuracy", default_value=0.95)
+rate = ParameterFloat("gather_rate", default_value=0.2)
+gather_seed = ParameterInteger("gather_seed", default_value=3)
+turns = ParameterInteger("search_turns", default_value=5)
+folds = ParameterInteger("search_folds", default_value=3)
+search_seed = ParameterInteger("search_seed", default_value=3)
+fit_seed = ParameterInteger("fit_seed", default_value=3)
+min_score = ParameterFloat("min_score", default_value=0.95)
 cache = CacheConfig(enable_caching=True, expire_after="P30D")
-metrics = PropertyFile(name="metrics", output_name="model", path="metrics.json")
+metrics = PropertyFile(name="metrics", output_name="result", path="numbers.json")
 
 
 def processor(job):
     return Processor(
         role=given["role"],
-        image_uri="123456789012.dkr.ecr.eu-west-1.amazonaws.com/penguins:1",
+        image_uri="123456789012.dkr.ecr.eu-west-1.amazonaws.com/models:1",
         entrypoint=["python", "-u", f"entrypoints/{job}.py"],
         instance_type=instance_types[job],
         instance_count=instance_counts[job],
@@ -174,7 +162,7 @@ def written(step, name):
 
 
 def write(job, name):
-    runs = f"s3://penguins/{given['project']}/runs"
+    runs = f"s3://models/{given['project']}/runs"
     folder = [runs, ExecutionVariables.PIPELINE_EXECUTION_ID, f"{job}/{name}"]
     target = ProcessingS3Output(
         s3_uri=Join(on="/", values=folder),
@@ -184,67 +172,67 @@ def write(job, name):
     return ProcessingOutput(output_name=name, s3_output=target)
 
 
-preprocess = ProcessingStep(
-    name="preprocess",
-    step_args=processor("preprocess").run(
-        inputs=[read("raw", given["raw"], "ShardedByS3Key")],
-        outputs=[write("preprocess", "dataset")],
+gather = ProcessingStep(
+    name="gather",
+    step_args=processor("gather").run(
+        inputs=[read("rows", given["rows"], "ShardedByS3Key")],
+        outputs=[write("gather", "parts")],
         arguments=[
-            Join(on="", values=["--test_fraction=", test_fraction]),
-            Join(on="", values=["--seed=", preprocess_seed]),
+            Join(on="", values=["--rate=", rate]),
+            Join(on="", values=["--seed=", gather_seed]),
         ],
     ),
     cache_config=cache,
 )
-tune = ProcessingStep(
-    name="tune",
-    step_args=processor("tune").run(
-        inputs=[read("dataset", written(preprocess, "dataset"))],
-        outputs=[write("tune", "trials")],
+search = ProcessingStep(
+    name="search",
+    step_args=processor("search").run(
+        inputs=[read("parts", written(gather, "parts"))],
+        outputs=[write("search", "found")],
         arguments=[
-            Join(on="", values=["--trials=", trials]),
+            Join(on="", values=["--turns=", turns]),
             Join(on="", values=["--folds=", folds]),
-            Join(on="", values=["--seed=", tune_seed]),
+            Join(on="", values=["--seed=", search_seed]),
         ],
     ),
     cache_config=cache,
 )
-train = ProcessingStep(
-    name="train",
-    step_args=processor("train").run(
+fit = ProcessingStep(
+    name="fit",
+    step_args=processor("fit").run(
         inputs=[
-            read("dataset", written(preprocess, "dataset")),
-            read("trials", written(tune, "trials")),
+            read("parts", written(gather, "parts")),
+            read("found", written(search, "found")),
         ],
-        outputs=[write("train", "model")],
-        arguments=[Join(on="", values=["--seed=", train_seed])],
+        outputs=[write("fit", "result")],
+        arguments=[Join(on="", values=["--seed=", fit_seed])],
     ),
     cache_config=cache,
     property_files=[metrics],
 )
-accuracy = JsonGet(step_name="train", property_file=metrics, json_path="accuracy")
-message = Join(on=" ", values=["accuracy", accuracy, "is below", min_accuracy])
+score = JsonGet(step_name="fit", property_file=metrics, json_path="score")
+message = Join(on=" ", values=["score", score, "is below", min_score])
 check = ConditionStep(
-    name="check-accuracy",
-    conditions=[ConditionGreaterThanOrEqualTo(left=accuracy, right=min_accuracy)],
-    else_steps=[FailStep(name="low-accuracy", error_message=message)],
+    name="check-score",
+    conditions=[ConditionGreaterThanOrEqualTo(left=score, right=min_score)],
+    else_steps=[FailStep(name="low-score", error_message=message)],
 )
 pipeline = Pipeline(
-    name="penguins",
+    name="models",
     parameters=[
-        *(instance_types["preprocess"], instance_counts["preprocess"]),
-        *(test_fraction, preprocess_seed),
-        *(instance_types["tune"], instance_counts["tune"], trials, folds, tune_seed),
-        *(instance_types["train"], instance_counts["train"], train_seed),
-        min_accuracy,
+        *(instance_types["gather"], instance_counts["gather"]),
+        *(rate, gather_seed),
+        *(instance_types["search"], instance_counts["search"], turns, folds, search_seed),
+        *(instance_types["fit"], instance_counts["fit"], fit_seed),
+        min_score,
     ],
-    steps=[preprocess, tune, train, check],
+    steps=[gather, search, fit, check],
     sagemaker_session=session,
     pipeline_experiment_config=None,
 )
 print(pipeline.definition())
 """
-"""The pipeline of the example, as a team writes it with the SDK."""
+"""The pipeline of the small jobs, as a team writes it with the SDK."""
 
 OUR_CODE = """
 import json
@@ -287,20 +275,20 @@ def test_the_definition_is_the_one_that_the_sdk_makes(
     sdk_python: Path, no_aws: dict[str, str], project: Path
 ) -> None:
     role = "arn:aws:iam::123456789012:role/jobs"
-    env = no_aws | {"AWS_REGION": "eu-west-1", "S3_BUCKET": "penguins", "SAGEMAKER_ROLE_ARN": role}
+    env = no_aws | {"AWS_REGION": "eu-west-1", "S3_BUCKET": "models", "SAGEMAKER_ROLE_ARN": role}
     ours = _print_json(
-        *(project / ".venv" / "bin" / "python", OUR_CODE, *RAW[1:], "--plan"),
-        *("--image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/penguins:1"),
-        *("--instance_count.preprocess", "2", "--shard.preprocess", "input_path"),
+        *(project / ".venv" / "bin" / "python", OUR_CODE, "--plan"),
+        *("--image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/models:1"),
+        *("--instance_count.gather", "2", "--shard.gather", "input_path"),
         *("--volume_size_in_gb", "50", "--max_runtime_in_seconds", "3600", "--env", "STAGE=test"),
-        *("--seed", "3", "--trials.tune", "5", "--min_accuracy", "0.95"),
+        *("--seed", "3", "--turns.search", "5", "--min_score", "0.95"),
         cwd=project,
         env=env,
     )
-    raw = ours["Steps"][0]["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3Uri"]
-    assert raw.startswith(f"s3://penguins/{SLUG}/inputs/")
+    rows = ours["Steps"][0]["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3Uri"]
+    assert rows.startswith(f"s3://models/{SLUG}/inputs/")
     commit = run(project, "git", "rev-parse", "HEAD").strip()
-    given = json.dumps({"role": role, "raw": raw, "project": SLUG, "commit": commit})
+    given = json.dumps({"role": role, "rows": rows, "project": SLUG, "commit": commit})
     # The SDK makes clients, which need credentials, and wants a region when it is imported.
     keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
     env |= keys | {"AWS_DEFAULT_REGION": "eu-west-1", "HOME": os.devnull}
@@ -313,25 +301,21 @@ def test_the_definition_is_the_one_that_the_sdk_makes(
 
 @pytest.mark.docker
 def test_sagemaker_runs_the_steps_and_reuses_their_results(
-    launch: Launch,
-    service: emulator.Emulator,
-    aws: dict[str, str],
-    metrics: Any,
-    project: Path,
+    launch: Launch, service: emulator.Emulator, aws: dict[str, str], project: Path
 ) -> None:
-    words = (*RAW, "--backend", "sagemaker")
-    done = launch(*words, "--instance_count.preprocess", "2", env=aws)
+    words = ("pipeline", "--backend", "sagemaker")
+    done = launch(*words, "--instance_count.gather", "2", env=aws)
     assert done.returncode == 0, done.stdout + done.stderr
     (arn,) = service.executions
     assert f":pipeline/{SLUG}-launched/" in arn
     assert f"Completed: {arn}" in done.stdout
     prefix = f"{SLUG}/runs/{arn.rpartition('/')[2]}"
-    assert json.loads(service.read(f"{prefix}/train/model/metrics.json")) == metrics
-    assert f"--output_path.train s3://penguins/{prefix}/train/model" in done.stdout
+    assert json.loads(service.read(f"{prefix}/fit/result/numbers.json")) == {"score": SCORE}
+    assert f"--output_path.fit s3://{emulator.BUCKET}/{prefix}/fit/result" in done.stdout
 
     requests = service.requests["CreateProcessingJob"]
     entrypoints = [item["AppSpecification"]["ContainerEntrypoint"][-1] for item in requests]
-    assert entrypoints == [f"entrypoints/{job}.py" for job in ("preprocess", "tune", "train")]
+    assert entrypoints == [f"entrypoints/{job}.py" for job in ("gather", "search", "fit")]
     assert all("@sha256:" in item["AppSpecification"]["ImageUri"] for item in requests)
     assert requests[0]["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 2
     check = "import json, sys; from launch.limits import check; "
@@ -341,14 +325,14 @@ def test_sagemaker_runs_the_steps_and_reuses_their_results(
     subprocess.run([python, "-c", check], input=text, text=True, cwd=project, check=True)
 
     service.requests.clear()
-    done = launch(*words, "--min_accuracy", "1", env=aws)
+    done = launch(*words, "--min_score", "1", env=aws)
     assert done.returncode == 1
-    assert f"low-accuracy: accuracy {metrics['accuracy']} is below 1.0" in done.stdout
+    assert f"low-score: score {SCORE} is below 1.0" in done.stdout
     assert done.stdout.count("from the cache") == 3
     assert not service.requests["CreateProcessingJob"]
 
     service.requests.clear()
-    done = launch(*words, "--no-cache", "--trials.tune", "1", env=aws)
+    done = launch(*words, "--no-cache", "--turns.search", "1", env=aws)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "from the cache" not in done.stdout
     assert len(service.requests["CreateProcessingJob"]) == 3
@@ -358,34 +342,33 @@ def test_sagemaker_runs_the_steps_and_reuses_their_results(
 def test_a_deployed_pipeline_is_executed_by_others(
     launch: Launch, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
-    words = ("--input_path.preprocess", DATA, "--trials.tune", "1")
-    done = launch("deploy", *words, env=aws)
+    done = launch("deploy", env=aws)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not service.executions
     client = service.client("sagemaker")
     token = "t" * 32
-    given = [{"Name": "train_seed", "Value": "5"}, {"Name": "min_accuracy", "Value": "0.5"}]
+    given = [{"Name": "fit_seed", "Value": "5"}, {"Name": "min_score", "Value": "0.5"}]
     arn = client.start_pipeline_execution(
         PipelineName=SLUG, ClientRequestToken=token, PipelineParameters=given
     )["PipelineExecutionArn"]
     execution = service.executions[arn]
     execution.wait()
     assert execution.status == "Succeeded", execution.steps
-    train = service.requests["CreateProcessingJob"][-1]
-    assert train["AppSpecification"]["ContainerArguments"] == ["--seed=5"]
+    fit = service.requests["CreateProcessingJob"][-1]
+    assert fit["AppSpecification"]["ContainerArguments"] == ["--seed=5"]
 
 
 @pytest.mark.docker
 def test_a_step_that_fails_on_sagemaker_is_explained(
     launch: Launch, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
-    done = launch(*RAW, "--backend", "sagemaker", "--folds.tune", "500", env=aws)
+    done = launch("pipeline", "--backend", "sagemaker", "--folds.search", "500", env=aws)
     assert done.returncode == 1
     name = next(reversed(service.executions)).rpartition("/")[2]
     for line in (
-        "tune: Failed",
+        "search: Failed",
         "ExitMessage: ",
-        f"--input_path s3://penguins/{SLUG}/runs/{name}/preprocess/dataset",
+        f"--input_path s3://{emulator.BUCKET}/{SLUG}/runs/{name}/gather/parts",
         "--backend docker",
         "--folds 500",
         "Failed: arn:aws:sagemaker:",

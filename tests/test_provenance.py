@@ -9,8 +9,8 @@ from pathlib import Path
 
 import emulator
 import pytest
-from conftest import DATA, SLUG, run
-from registry import images_of
+from conftest import SLUG, run
+from launching import DATA
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 pytest_plugins = ["launching"]
@@ -71,19 +71,18 @@ def rebuilt(project: Path, image: str, tmp_path: Path) -> Iterator[str]:
     """The image of the same commit, made again from a clone and from nothing."""
     clone = tmp_path / "elsewhere" / project.name
     run(tmp_path, "git", "clone", "--quiet", str(project), str(clone))
-    with images_of(clone):
-        name = f"again-{image}"
-        run(clone, "scripts/build.sh", "--no-cache", "--tag", name)
-        yield name
-        run(clone, "docker", "image", "rm", name)
+    name = f"again-{image}"
+    run(clone, "scripts/build.sh", "--no-cache", "--tag", name)
+    yield name
+    run(clone, "docker", "image", "rm", name)  # the other one of this commit is still needed
 
 
 def test_an_output_leads_to_its_source(
     launch: Launch, project: Path, service: emulator.Emulator, aws: dict[str, str], tmp_path: Path
 ) -> None:
-    words = ("preprocess", "--input_path", DATA, "--backend", "sagemaker")
+    words = ("probe", "--input_path", DATA, "--backend", "sagemaker")
     assert launch(*words, "--run_name", "r", env=aws).returncode == 0
-    prefix = f"{SLUG}/runs/r/preprocess/dataset"
+    prefix = f"{SLUG}/runs/r/probe/seen"
 
     record = json.loads(service.read(f"{prefix}/job.json"))
     address = service.requests["CreateProcessingJob"][0]["AppSpecification"]["ImageUri"]
@@ -94,10 +93,10 @@ def test_an_output_leads_to_its_source(
     assert labels(pulled)[LABEL] == record["commit"]
     assert source(pulled, tmp_path) == tracked(project, record["commit"])
 
-    assert (record["job"], record["host"], record["hosts"]) == ("preprocess", "algo-1", 1)
+    assert (record["job"], record["host"], record["hosts"]) == ("probe", "algo-1", 1)
     assert record["started"] <= record["finished"]
-    assert record["arguments"]["output_path"] == "/opt/ml/processing/output/dataset"
-    assert {"python", "polars"} <= set(record["versions"])
+    assert record["arguments"]["output_path"] == "/opt/ml/processing/output/seen"
+    assert "python" in record["versions"]
 
 
 def test_a_commit_leads_to_the_same_image_again(

@@ -10,12 +10,13 @@ from typing import Any
 
 import account
 import pytest
-from conftest import DATA, SLUG
+from conftest import SLUG
+from launching import DATA
 
 pytest_plugins = ["launching", "sdk_environment"]
 pytestmark = pytest.mark.slow
 
-BUCKET = "penguins"
+BUCKET = "models"
 
 CODE = """
 import sys
@@ -36,24 +37,24 @@ def build_with_all_fields(*arguments):
     }
     made["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] = "disk-key"
     made["ProcessingOutputConfig"]["KmsKeyId"] = "output-key"
-    made["Tags"].append({"Key": "team", "Value": "birds"})
+    made["Tags"].append({"Key": "team", "Value": "fish"})
     return made
 
 
 request.build = build_with_all_fields
 options = {
-    "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/penguins:1",
+    "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/models:1",
     "input_path": "DATA",
     "shard": ["input_path"],
     "instance_count": 2,
     "volume_size_in_gb": 50,
     "max_runtime_in_seconds": 3600,
     "env": {"STAGE": "test"},
-    "test_fraction": 0.25,
+    "rate": 0.25,
     "seed": 3,
 }
-launch.launch("preprocess", backend="sagemaker", wait=False, **options)
-processor, arguments = launch.processor("preprocess", **options)
+launch.launch("gather", backend="sagemaker", wait=False, **options)
+processor, arguments = launch.processor("gather", **options)
 processor.run(**arguments, wait=False, logs=False)
 """.replace("DATA", DATA)
 
@@ -83,7 +84,7 @@ def aws() -> Iterator[Account]:
 
 def _without_id(request: dict[str, Any]) -> dict[str, Any]:
     """A request without what no two launches share: the end of the name and of the run's."""
-    launch_id = request["ProcessingJobName"].removeprefix(f"{SLUG}-preprocess-")
+    launch_id = request["ProcessingJobName"].removeprefix(f"{SLUG}-gather-")
     made: dict[str, Any] = json.loads(json.dumps(request).replace(launch_id, "ID"))
     return made
 
@@ -104,12 +105,12 @@ def test_the_sdk_sends_the_request_of_launch(
     assert not done.stderr
 
 
-def test_a_missing_sdk_is_reported(installed_project: Path, no_aws: dict[str, str]) -> None:
-    code = "import launch; launch.processor('preprocess', input_path='data')"
-    python = installed_project / ".venv" / "bin" / "python"
+def test_a_missing_sdk_is_reported(project: Path, no_aws: dict[str, str]) -> None:
+    code = "import launch; launch.processor('gather', input_path='data')"
+    python = project / ".venv" / "bin" / "python"
     command = [str(python), "-c", code]
     done = subprocess.run(
-        command, cwd=installed_project, env=no_aws, capture_output=True, text=True, check=False
+        command, cwd=project, env=no_aws, capture_output=True, text=True, check=False
     )
     assert "SetupError" in done.stderr
     assert "make install GROUPS=" in done.stderr

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from conftest import run
+from conftest import PACKAGE, run
 from launching import PROBE
 from registry import images_of, need_engine
 from test_image import image, index_with_password
@@ -17,12 +17,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.docker]
 
 PLACES = (
     ".env",
-    "src/penguin_species/.env",
-    "src/penguin_species/credentials.json",
+    f"src/{PACKAGE}/.env",
+    f"src/{PACKAGE}/credentials.json",
     "entrypoints/local.py",
     "aws.env",
     "notebook",
     "home",
+    "netrc",
     "environment",
     "build argument",
     "index",
@@ -39,7 +40,9 @@ def project(
     """A repository in which secrets lie wherever a user may have put them."""
     need_engine()
     folder = Path(shutil.copytree(generated, tmp_path_factory.mktemp("seeded") / generated.name))
-    (folder / "entrypoints" / "probe.py").write_text(PROBE)
+    (folder / "entrypoints" / "probe.py").write_text(PROBE.replace("PACKAGE", PACKAGE))
+    (folder / "rows").mkdir()
+    (folder / "rows" / "1.txt").write_text("1\n")
     with (folder / ".gitignore").open("a") as ignored:
         ignored.write("credentials.json\nlocal.py\n.venv\n")
     with (folder / "aws.env").open("a") as settings:
@@ -68,6 +71,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         f"[default]\naws_access_key_id = {SEEDS['home']}\naws_secret_access_key = {SEEDS['home']}\n"
     )
     (home / ".aws" / "credentials").write_text(keys)
+    (home / ".netrc").write_text(f"machine nowhere.invalid login me password {SEEDS['netrc']}\n")
     docker = os.environ.get("DOCKER_CONFIG", str(Path.home() / ".docker"))
     return {
         "HOME": str(home),
@@ -105,23 +109,16 @@ def test_jobs_show_none(
     project: Path, environment: Mapping[str, str], built: str, backend: str
 ) -> None:
     assert built
-    penguins = (
-        "--input_path",
-        "data/penguins",
-        "--backend",
-        backend,
-        "--env",
-        f"API_TOKEN={GIVEN}",
-    )
+    words: tuple[str, ...] = ("probe", "--input_path", "rows", "--more_path", "rows")
+    words += ("--backend", backend, "--env", f"API_TOKEN={GIVEN}")
     seeds = [*SEEDS.values(), GIVEN]
-    done = launch(project, environment, "preprocess", *penguins, "--output_path", f"out/{backend}")
+    done = launch(project, environment, *words, "--output_path", f"out/{backend}")
     assert done.returncode == 0, done.stdout
     assert "arguments" in done.stdout
     record = (project / "out" / backend / "job.json").read_bytes()
     assert found(seeds, done.stdout.encode() + record) == []
 
-    failing = ("--do", "fail", "--api_key", GIVEN)
-    done = launch(project, environment, "probe", *penguins, *failing)
+    done = launch(project, environment, *words, "--do", "fail", "--api_key", GIVEN)
     assert done.returncode == 1
     assert '"api_key": "***"' in done.stdout
     assert "the last host failed" in done.stdout
@@ -131,8 +128,8 @@ def test_jobs_show_none(
 def test_the_request_holds_what_it_was_given_only(
     project: Path, environment: Mapping[str, str]
 ) -> None:
-    words = ("preprocess", "--input_path", "data/penguins", "--env", f"API_TOKEN={GIVEN}", "--plan")
-    done = launch(project, environment, *words)
+    words = ("--input_path", "rows", "--more_path", "rows", "--env", f"API_TOKEN={GIVEN}", "--plan")
+    done = launch(project, environment, "probe", *words)
     assert json.loads(done.stdout)["Environment"] == {"API_TOKEN": GIVEN}
     assert found(SEEDS.values(), done.stdout.encode()) == []
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import account
 import pytest
-from conftest import TEMPLATE, run
+from conftest import SLUG, TEMPLATE, run
 from registry import ACCOUNT
 
 pytestmark = pytest.mark.slow
 
 STACK = TEMPLATE / "infra" / "stack.yaml"
-BUCKET = f"penguin-species-{ACCOUNT}-{account.REGION}"
+BUCKET = f"{SLUG}-{ACCOUNT}-{account.REGION}"
 DATA = {"Bucket", "Repository"}
 OWN = {"ExecutionRole", "ExecutionPolicy", "GitHubRole", "GitHubPolicy"}
 GITHUB = "https://token.actions.githubusercontent.com"
@@ -59,7 +59,7 @@ def settings(project: Path) -> dict[str, str]:
 def resources(aws: account.Account) -> set[str]:
     """What belongs to the stack, as far as moto makes it."""
     cloudformation = aws.client("cloudformation")
-    found = cloudformation.list_stack_resources(StackName="penguin-species")
+    found = cloudformation.list_stack_resources(StackName=SLUG)
     return {item["LogicalResourceId"] for item in found["StackResourceSummaries"]} - {""}
 
 
@@ -73,7 +73,7 @@ def left(aws: account.Account) -> tuple[Any, Any]:
     """Stacks and change sets."""
     cloudformation = aws.client("cloudformation")
     stacks = [stack["StackName"] for stack in cloudformation.describe_stacks()["Stacks"]]
-    return stacks, cloudformation.list_change_sets(StackName="penguin-species")["Summaries"]
+    return stacks, cloudformation.list_change_sets(StackName=SLUG)["Summaries"]
 
 
 def test_the_stack_comes_goes_and_comes_back(project: Path, aws: account.Account) -> None:
@@ -85,11 +85,11 @@ def test_the_stack_comes_goes_and_comes_back(project: Path, aws: account.Account
     assert not aws.client("ecr").describe_repositories()["repositories"]
     assert not aws.client("s3").list_buckets()["Buckets"]
 
-    run(project, "make", "stack", **env, GITHUB_REPOSITORY="team/penguins")
+    run(project, "make", "stack", **env, GITHUB_REPOSITORY="team/model")
     made = roles(aws)
     assert settings(project) == before | {
         "AWS_REGION": account.REGION,
-        "ECR_REPOSITORY": "penguin-species",
+        "ECR_REPOSITORY": SLUG,
         "S3_BUCKET": BUCKET,
         "SAGEMAKER_ROLE_ARN": made["ExecutionRole"],
         "GITHUB_ROLE_ARN": made["GitHubRole"],
@@ -105,17 +105,17 @@ def test_the_stack_comes_goes_and_comes_back(project: Path, aws: account.Account
         said = run(project, "make", verb, **env)
         assert "No changes to deploy" in said
         assert "\tAWS::" not in said
-        assert left(aws) == (["penguin-species"], [])
+        assert left(aws) == ([SLUG], [])
         assert (project / "aws.env").read_text() == text
     assert roles(aws) == made
 
-    aws.client("s3").put_object(Bucket=BUCKET, Key="penguin-species/runs/run/model", Body=b"model")
-    aws.client("cloudformation").delete_stack(StackName="penguin-species")
+    aws.client("s3").put_object(Bucket=BUCKET, Key=f"{SLUG}/runs/run/model", Body=b"model")
+    aws.client("cloudformation").delete_stack(StackName=SLUG)
     assert roles(aws) == {}
     aws.client("iam").create_open_id_connect_provider(
         Url=GITHUB, ClientIDList=["sts.amazonaws.com"]
     )
-    run(project, "make", "stack", **env, GITHUB_REPOSITORY="team/penguins")
+    run(project, "make", "stack", **env, GITHUB_REPOSITORY="team/model")
     assert resources(aws) == OWN
     parameters = aws.client("cloudformation").describe_stacks()["Stacks"][0]["Parameters"]
     exist = {p["ParameterKey"] for p in parameters if p["ParameterValue"] == "true"}
@@ -123,7 +123,7 @@ def test_the_stack_comes_goes_and_comes_back(project: Path, aws: account.Account
     assert settings(project)["SAGEMAKER_ROLE_ARN"] == roles(aws)["ExecutionRole"]
     assert settings(project)["S3_BUCKET"] == BUCKET
     (kept,) = aws.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
-    assert kept["Key"] == "penguin-species/runs/run/model"
+    assert kept["Key"] == f"{SLUG}/runs/run/model"
     (same,) = aws.client("ecr").describe_repositories()["repositories"]
     assert same["createdAt"] == repository["createdAt"]
 
@@ -283,11 +283,11 @@ class Role:
 @pytest.fixture(scope="module")
 def granted() -> dict[str, Role]:
     """What each role is given, as it is in an account."""
-    names = {"Project": "penguin-species", "RepositoryName": "team/penguins", "BucketName": BUCKET}
-    given = names | {"GitHubRepository": "team/penguins"}
+    names = {"Project": SLUG, "RepositoryName": "team/model", "BucketName": BUCKET}
+    given = names | {"GitHubRepository": "team/model"}
     with account.account() as aws:
         aws.client("cloudformation").create_stack(
-            StackName="penguin-species",
+            StackName=SLUG,
             TemplateBody=STACK.read_text(),
             Capabilities=["CAPABILITY_IAM"],
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
@@ -317,11 +317,11 @@ def test_every_action_has_a_reason_and_a_place(
     assert {action for each in statements for action in listed(each["Action"])} == set(wanted)
     anywhere = [each for each in statements if "*" in listed(each["Resource"])]
     assert {action for each in anywhere for action in listed(each["Action"])} <= set(ANYWHERE)
-    own = ("penguin-species", "team/penguins", BUCKET, "log-group:/aws/sagemaker/ProcessingJobs:")
+    own = (SLUG, "team/model", BUCKET, "log-group:/aws/sagemaker/ProcessingJobs:")
     for each in statements:
         for place in set(listed(each["Resource"])) - {"*"}:
             tags = each.get("Condition", {}).get("StringEquals", {}).values()
-            assert any(name in place for name in own) or "penguin-species" in tags, place
+            assert any(name in place for name in own) or SLUG in tags, place
 
 
 def allows(statements: list[Any], action: str, resource: str, context: Mapping[str, str]) -> bool:
@@ -344,7 +344,7 @@ def allows(statements: list[Any], action: str, resource: str, context: Mapping[s
 
 HERE = f"{account.REGION}:{ACCOUNT}"
 SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
-OURS = {"aws:RequestTag/project": "penguin-species", "aws:ResourceTag/project": "penguin-species"}
+OURS = {"aws:RequestTag/project": SLUG, "aws:ResourceTag/project": SLUG}
 THEIRS = {"aws:RequestTag/project": "walruses", "aws:ResourceTag/project": "walruses"}
 GROUP = f"arn:aws:logs:{HERE}:log-group:/aws/sagemaker/ProcessingJobs:"
 LOG = f"{GROUP}log-stream:"
@@ -353,20 +353,20 @@ LOG = f"{GROUP}log-stream:"
 @pytest.mark.parametrize(
     ("who", "action", "resource", "context", "expected"),
     [
-        ("EG", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/penguin-species/r/x", {}, True),
+        ("EG", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/{SLUG}/r/x", {}, True),
         ("EG", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/walruses/r/x", {}, False),
-        ("EG", "s3:GetObject", "arn:aws:s3:::other/penguin-species/r/x", {}, False),
-        ("EG", "s3:ListBucket", f"arn:aws:s3:::{BUCKET}", {"s3:prefix": "penguin-species/r"}, True),
+        ("EG", "s3:GetObject", f"arn:aws:s3:::other/{SLUG}/r/x", {}, False),
+        ("EG", "s3:ListBucket", f"arn:aws:s3:::{BUCKET}", {"s3:prefix": f"{SLUG}/r"}, True),
         ("EG", "s3:ListBucket", f"arn:aws:s3:::{BUCKET}", {"s3:prefix": "walruses/r"}, False),
         ("EG", "s3:ListBucket", f"arn:aws:s3:::{BUCKET}", {}, False),
-        ("EG", "ecr:BatchGetImage", f"arn:aws:ecr:{HERE}:repository/team/penguins", {}, True),
+        ("EG", "ecr:BatchGetImage", f"arn:aws:ecr:{HERE}:repository/team/model", {}, True),
         ("EG", "ecr:BatchGetImage", f"arn:aws:ecr:{HERE}:repository/team/walruses", {}, False),
-        ("E", "ecr:PutImage", f"arn:aws:ecr:{HERE}:repository/team/penguins", {}, False),
-        ("G", "ecr:PutImage", f"arn:aws:ecr:{HERE}:repository/team/penguins", {}, True),
+        ("E", "ecr:PutImage", f"arn:aws:ecr:{HERE}:repository/team/model", {}, False),
+        ("G", "ecr:PutImage", f"arn:aws:ecr:{HERE}:repository/team/model", {}, True),
         ("EG", "iam:PassRole", "ExecutionRole", SAGEMAKER, True),
         ("EG", "iam:PassRole", "ExecutionRole", {"iam:PassedToService": "ec2.amazonaws"}, False),
         ("EG", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", SAGEMAKER, False),
-        ("EG", "sagemaker:CreateProcessingJob", "processing-job/penguin-species-x", {}, True),
+        ("EG", "sagemaker:CreateProcessingJob", f"processing-job/{SLUG}-x", {}, True),
         ("EG", "sagemaker:CreateProcessingJob", "processing-job/walruses-x", OURS, False),
         ("E", "sagemaker:CreateProcessingJob", "processing-job/pipelines-x-y-z", OURS, True),
         ("E", "sagemaker:CreateProcessingJob", "processing-job/pipelines-x-y-z", THEIRS, False),
@@ -375,21 +375,21 @@ LOG = f"{GROUP}log-stream:"
         ("G", "sagemaker:CreateProcessingJob", "processing-job/pipelines-x-y-z", OURS, False),
         ("EG", "sagemaker:DescribeProcessingJob", "processing-job/pipelines-x-y-z", OURS, True),
         ("EG", "sagemaker:DescribeProcessingJob", "processing-job/pipelines-x-y-z", THEIRS, False),
-        ("G", "sagemaker:StartPipelineExecution", "pipeline/penguin-species", {}, True),
+        ("G", "sagemaker:StartPipelineExecution", f"pipeline/{SLUG}", {}, True),
         (
             "G",
             "sagemaker:DescribePipelineExecution",
-            "pipeline/penguin-species/execution/x",
+            f"pipeline/{SLUG}/execution/x",
             {},
             True,
         ),
         ("G", "sagemaker:StartPipelineExecution", "pipeline/walruses", {}, False),
-        ("E", "sagemaker:StartPipelineExecution", "pipeline/penguin-species", {}, False),
-        ("E", "logs:PutLogEvents", f"{LOG}penguin-species-train-x/algo-1-1", {}, True),
-        ("E", "logs:PutLogEvents", f"{LOG}walruses-train-x/algo-1-1", {}, False),
+        ("E", "sagemaker:StartPipelineExecution", f"pipeline/{SLUG}", {}, False),
+        ("E", "logs:PutLogEvents", f"{LOG}{SLUG}-job-x/algo-1-1", {}, True),
+        ("E", "logs:PutLogEvents", f"{LOG}walruses-job-x/algo-1-1", {}, False),
         ("G", "logs:FilterLogEvents", f"{GROUP}*", {}, True),
         ("G", "logs:FilterLogEvents", f"arn:aws:logs:{HERE}:log-group:walruses:*", {}, False),
-        ("EG", "s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/penguin-species/r/x", {}, False),
+        ("EG", "s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/{SLUG}/r/x", {}, False),
     ],
 )
 def test_roles_end_where_the_project_ends(
@@ -418,6 +418,6 @@ def test_only_sagemaker_and_one_branch_may_have_the_roles(granted: dict[str, Rol
     assert github["Condition"] == {
         "StringEquals": {
             f"{host}:aud": "sts.amazonaws.com",
-            f"{host}:sub": "repo:team/penguins:ref:refs/heads/main",
+            f"{host}:sub": "repo:team/model:ref:refs/heads/main",
         }
     }

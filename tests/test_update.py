@@ -102,8 +102,8 @@ def test_first_commit_holds_what_cruft_wrote(project: Path) -> None:
 
 
 def test_an_update_brings_what_is_new_and_keeps_what_was_edited(project: Path) -> None:
-    handler = next(project.glob("src/*/training.py"))
-    edit(handler, "_logger = ", "# ours\n_logger = ")
+    handler = next(project.glob("src/*/[!_]*.py"))
+    handler.write_text(f"{handler.read_text()}# ours\n")
     edit(project / "aws.env", "AWS_REGION=\nS3_BUCKET=", "AWS_REGION=eu-west-1\nS3_BUCKET=ours")
     edit(project / "Dockerfile", "ENTRYPOINT", "ENV OURS=1\nENTRYPOINT")
     next((project / "entrypoints").iterdir()).unlink()

@@ -3,19 +3,21 @@
 
 PYTHON ?= python3
 TOOLS ?= tools.txt
+SCRIPTS := $(dir $(TOOLS))scripts
 
 # A group of dependencies that was once asked for (make install GROUPS="dev launch sagemaker") stays.
 GROUPS := $(or $(shell cat .venv/groups 2>/dev/null),$(DEFAULT_GROUPS))
 
 # Named for its groups: another choice of groups is another environment.
 DEV_VENV := .venv/installed-$(shell echo $(GROUPS) | tr ' ' -)
-RUNTIME_VENV := .venv/runtime
+# What the jobs need, and RUNTIME_GROUPS. Where more has been installed, all of it is kept up to date.
+RUNTIME_VENV := $(if $(wildcard .venv/groups),$(DEV_VENV),.venv/runtime)
 
 # The package index is the one that pip uses, so that a company's mirror is set up once.
 INDEX = $$(COLUMNS=1000 .tools/bin/python -m pip install --help | sed -n 's/.*(default \(http[^)]*\)).*/\1/p')
 FROM_INDEX = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$(INDEX)}"
 UV = .tools/bin/uv
-POETRY = .tools/bin/python -m poetry
+POETRY = .tools/bin/poetry
 
 # uv trusts the certificates that the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= 1
@@ -24,27 +26,57 @@ unexport PYTHONDONTWRITEBYTECODE
 # Poetry would install into an environment that happens to be active.
 unexport VIRTUAL_ENV CONDA_PREFIX
 
+# $(call check_python,TARGET): stop if pyproject.toml does not allow the Python of .tools.
+check_python = @.tools/bin/python $(SCRIPTS)/check_python.py \
+	"Choose another, which .tools and .venv are then made with: make PYTHON=python{python} $(1)"
+
+# .venv has the Python of .tools; poetry lock, too, asks the Python of .venv.
+define make_venv
+	@if [ ! -x .venv/bin/python ] || ! cmp -s .tools/installed .venv/python; then \
+		groups=$$(cat .venv/groups 2>/dev/null); \
+		$(UV) venv --quiet --clear --relocatable --python .tools/bin/python .venv || exit; \
+		[ -z "$$groups" ] || echo "$$groups" >.venv/groups; \
+		cp .tools/installed .venv/python; \
+	fi
+endef
+
+# $(call sync,OPTIONS): .venv holds what poetry export prints with these options, and nothing else. The
+# hash decides which file is the right one, so that any index may have it.
 define sync
-	@[ -x .venv/bin/python ] || $(UV) venv --quiet --clear --relocatable --python .tools/bin/python .venv
-	@$(POETRY) export $(1) --output .venv/requirements.txt
-	@$(FROM_INDEX) $(UV) pip sync --quiet --python .venv --require-hashes .venv/requirements.txt
+	$(call check_python,install)
+	$(make_venv)
+	@.tools/bin/python -m poetry export $(1) --output .venv/requirements.txt
+	@$(FROM_INDEX) $(UV) pip sync --quiet --python .venv --require-hashes --index-strategy unsafe-best-match .venv/requirements.txt || { \
+		! grep '^--extra-index-url' .venv/requirements.txt >&2 || echo "If this index asks for a password, it must be in ~/.netrc" >&2; exit 1; }
 	@cd .venv/lib/python*/site-packages && echo ../../../../src >src.pth
 endef
 
-$(RUNTIME_VENV): .tools/installed pyproject.toml poetry.lock
-	$(call sync,--only main)
+.venv/runtime: .tools/installed pyproject.toml poetry.lock
+	$(call sync,--only main $(RUNTIME_GROUPS:%=--only %))
 	@touch $@
 
 $(DEV_VENV): .tools/installed pyproject.toml poetry.lock
-	$(call sync,$(GROUPS:%=--with %))
-	@rm -f .venv/installed-* && echo $(GROUPS) >.venv/groups && touch $(RUNTIME_VENV) $@
+	$(call sync,$(patsubst %,--with %,$(sort $(GROUPS) $(RUNTIME_GROUPS))))
+	@rm -f .venv/installed-* && echo $(GROUPS) >.venv/groups && touch .venv/runtime $@
 
-# The Python that all of this was made with may be gone since: upgraded, or left on another machine.
-$(if $(realpath .tools/bin/python),,$(shell rm -f .tools/installed))
+# .tools/installed names the Python that .tools was made with. It is made again with another that was
+# asked for (make PYTHON=python3.13), or if that Python is gone: upgraded, or left on another machine.
+LIBRARY := -ISc 'import os; print(os.path.realpath(os.__file__))'
+ifeq ($(origin PYTHON),file)
+MAKER := $(or $(shell file=$$(sed -n 's/^executable = //p' .tools/pyvenv.cfg 2>/dev/null); [ ! -x "$$file" ] || echo "$$file"),$(PYTHON))
+FOUND := $(shell .tools/bin/python $(LIBRARY) 2>/dev/null)
+else
+MAKER := $(PYTHON)
+FOUND := $(shell "$(PYTHON)" $(LIBRARY) 2>/dev/null)
+endif
+ifneq ($(shell cat .tools/installed 2>/dev/null),$(FOUND))
+.PHONY: .tools/installed
+endif
 
 .tools/installed: $(TOOLS)
-	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer with its venv module is needed, and $(PYTHON) is not: install it (Debian: apt install python3-venv), or name another: make PYTHON=python3.13" >&2; exit 1; }
-	@$(PYTHON) -m venv --clear .tools
+	@"$(MAKER)" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer with its venv module is needed, and $(MAKER) is not: install it (Debian: apt install python3-venv), or name another: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(MAKER)" -m venv --clear .tools
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(TOOLS) uv
 	@$(FROM_INDEX) $(UV) pip install --quiet --python .tools --requirements $(TOOLS)
-	@touch $@
+	@cp $(SCRIPTS)/poetry.sh .tools/bin/poetry
+	@.tools/bin/python $(LIBRARY) >$@

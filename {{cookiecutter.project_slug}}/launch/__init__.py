@@ -1,12 +1,13 @@
 """Launch jobs of this repository as local processes, in containers, or on SageMaker.
 
-    run = launch("train", backend="docker", input_path="out/dataset", seed=3)
-    run.status, run.outputs["output_path"], run.exit_message
+    run = launch("fit", backend="docker", data_path="out/data", seed=3)
+    run.status, run.outputs["model_path"], run.exit_message
 
-Options have the names that ``python -m launch train --help`` lists. A pipeline takes options for
-all of its jobs and, under a job's name, for one:
+Options have the names that ``.venv/bin/python -m launch fit --help`` lists. An input that is left
+out has the address that ``launch.toml`` says. A pipeline takes options for all of its jobs that
+have them and, under a job's name, for one:
 
-    launch("pipeline", preprocess={"input_path": "data/penguins"}, min_accuracy=0.95)
+    launch("pipeline", prepare={"input_path": "s3://bucket/raw"}, seed=3)
 """
 
 from pathlib import Path
@@ -68,7 +69,7 @@ def deploy(**options: Any) -> str:
 
 
 def fetch(address: str) -> Path:
-    """Return a local folder with what is at an address: itself, or a verified copy from S3.
+    """Return the local folder or file of an address: itself, or a verified copy from S3.
 
     Raises:
         LaunchError: There is nothing, or it is incomplete.

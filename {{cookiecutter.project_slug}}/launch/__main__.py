@@ -7,16 +7,16 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from . import jobs
+from . import jobs, names
 from .options import parse
-from .project import LaunchError
+from .project import COMMAND, LaunchError
 from .run import ExitCode, Run
 
 _HELP = """\
-usage: python -m launch JOB [options]       run a job
-       python -m launch pipeline [options]  run all jobs, each on the outputs of those before it
-       python -m launch deploy [options]    put the pipeline on SageMaker and start nothing
-       python -m launch clean               remove what killed launches left on this machine
+usage: COMMAND JOB [options]       run a job
+       COMMAND pipeline [options]  run the jobs that launch.toml lists, one after the other
+       COMMAND deploy [options]    put the pipeline on SageMaker and start nothing
+       COMMAND clean               remove what killed launches left on this machine
 
 --help after any of these lists its options. Jobs: """
 
@@ -24,12 +24,12 @@ usage: python -m launch JOB [options]       run a job
 def main(argv: Sequence[str]) -> int:
     """Carry out a command line and return its exit code; see ``run.ExitCode``."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(_HELP + ", ".join(jobs.names()))
+        print(_HELP.replace("COMMAND", COMMAND) + ", ".join(jobs.names()))
         return ExitCode.COMPLETED if argv else ExitCode.REJECTED
     try:
         return _carry_out(argv[0], argv[1:])
     except LaunchError as error:
-        print(f"python -m launch: error: {error}", file=sys.stderr)
+        print(f"{COMMAND}: error: {error}", file=sys.stderr)
         return ExitCode.REJECTED
 
 
@@ -39,8 +39,11 @@ def _carry_out(verb: str, argv: Sequence[str]) -> int:
 
         backends.clean()
         return ExitCode.COMPLETED
-    if verb in ("pipeline", "deploy"):
+    if verb in names.VERBS:
         return _pipeline(verb, argv)
+    if verb not in jobs.names():
+        advice = names.advice(verb, [*jobs.names(), *names.VERBS])
+        raise LaunchError(f"there is no job {verb!r}{advice}")
     job = jobs.read(verb)
     launch = parse(job, argv)
     from . import request
@@ -73,6 +76,8 @@ def _pipeline(verb: str, argv: Sequence[str]) -> int:
 
 def _report(run: Run) -> int:
     lines = [f"{run.status}: {run.name}", *(f"  {line}" for line in run.exit_message.splitlines())]
+    if run.metric:
+        lines.append(f"  {run.metric}")
     if run.status == "Completed":
         lines += [f"  --{option} {address}" for option, address in run.outputs.items()]
     try:

@@ -2,22 +2,25 @@
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/define-pipeline.html
 
-Three things in it are known only to an execution: ``{"Get": "Parameters.tune_seed"}`` is the value
-of a parameter, ``{"Get": "Steps.tune…"}`` a field of another step's job, and
+Three things in it are known only to an execution: ``{"Get": "Parameters.fit_seed"}`` is the value
+of a parameter, ``{"Get": "Steps.fit…"}`` a field of another step's job, and
 ``{"Std:Join": {"On": "", "Values": […]}}`` joins such values to a string.
 """
 
 import argparse
 import copy
+import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from . import limits, s3
 from .addresses import is_s3
 from .graph import Pipeline, Step
+from .metric import Metric
 from .project import LaunchError
 from .run import Request
 
@@ -33,7 +36,7 @@ def build(pipeline: Pipeline) -> dict[str, Json]:
     """Return the definition as CreatePipeline takes it, checked against the limits of the API.
 
     An execution can set, as parameters named ``<job>_<option>``: instance types and counts, the
-    options of jobs that take one number or string, and the least value of the metric. That of a
+    options of jobs that take one number or string, and the limit of the metric. That of a
     deployed pipeline can also set the inputs that no step writes.
 
     Raises:
@@ -41,12 +44,13 @@ def build(pipeline: Pipeline) -> dict[str, Json]:
     """
     parameters = _Parameters()
     steps = [_processing_step(step, pipeline, parameters) for step in pipeline.steps]
-    minimum = parameters.add(f"min_{pipeline.metric.name}", pipeline.minimum)
+    if pipeline.metric:
+        steps.append(_metric_step(pipeline.metric, pipeline, parameters))
     definition = {
         "Version": "2020-12-01",
         "Metadata": {},
         "Parameters": parameters.defined,
-        "Steps": [*steps, _metric_step(minimum, pipeline)],
+        "Steps": steps,
     }
     text = json.dumps(definition)
     limits.check("CreatePipeline", {"PipelineName": pipeline.name, "PipelineDefinition": text})
@@ -92,7 +96,7 @@ def _processing_step(step: Step, pipeline: Pipeline, parameters: _Parameters) ->
     if _is_cached(step, pipeline):
         made["CacheConfig"] = {"Enabled": True, "ExpireAfter": _EXPIRE_AFTER}
     metric = pipeline.metric
-    if step.job == metric.job:
+    if metric and step.job == metric.job:
         file = {"OutputName": metric.output, "FilePath": metric.file}
         made["PropertyFiles"] = [{"PropertyFileName": _METRICS, **file}]
     return made
@@ -142,15 +146,21 @@ def _set_instances(request: Request, step: Step, parameters: _Parameters) -> Non
 def _set_inputs(request: Request, step: Step, pipeline: Pipeline, parameters: _Parameters) -> None:
     """Let inputs refer to the outputs of other steps or, in a deployed pipeline, to parameters.
 
-    An address ends with a slash, or SageMaker would also read those that begin like it.
+    The address of a folder ends with a slash, or SageMaker would also read those that begin like
+    it. That of a single file is the one in the request, which may name one object.
     """
     options = {channel.name: channel.option for channel in step.launch.job.inputs}
+    singles = {channel.option for channel in step.launch.job.inputs if channel.single}
     for item in request.get("ProcessingInputs", []):
         option = options.get(item["InputName"], "")
         if option in step.launch.upstream:
             writer = pipeline.step(step.launch.upstream[option])
             output = f"ProcessingOutputConfig.Outputs['{item['InputName']}'].S3Output.S3Uri"
             address: Json = {"Get": f"Steps.{writer.name}.{output}"}
+        elif option in singles and pipeline.deployed:
+            default = item["S3Input"]["S3Uri"]
+            item["S3Input"]["S3Uri"] = parameters.add(step.parameter(option), default)
+            continue
         elif option and pipeline.deployed:
             default = item["S3Input"]["S3Uri"].rstrip("/")
             address = parameters.add(step.parameter(option), default)
@@ -215,19 +225,36 @@ def _without(names: set[str], words: Sequence[str]) -> Iterator[str]:
             next(remaining)
 
 
-def _metric_step(minimum: Json, pipeline: Pipeline) -> dict[str, Json]:
-    """Return the step that fails the execution if the metric is less than its minimum."""
-    metric = pipeline.metric
+def _metric_step(metric: Metric, pipeline: Pipeline, parameters: _Parameters) -> dict[str, Json]:
+    """Return the step that fails the execution if the metric is not good enough."""
+    limit = parameters.add(metric.option, metric.limit)
     file = {"Get": f"Steps.{pipeline.step(metric.job).name}.PropertyFiles.{_METRICS}"}
     value = {"Std:JsonGet": {"PropertyFile": file, "Path": metric.name}}
-    condition = {"Type": "GreaterThanOrEqualTo", "LeftValue": value, "RightValue": minimum}
-    message = _join(" ", [metric.name, value, "is below", minimum])
-    fail = {"Name": f"low-{metric.name}", "Type": "Fail", "Arguments": {"ErrorMessage": message}}
+    comparison = "LessThanOrEqualTo" if metric.lower_is_better else "GreaterThanOrEqualTo"
+    condition = {"Type": comparison, "LeftValue": value, "RightValue": limit}
+    message = _join(" ", [metric.name, value, metric.complaint, limit])
+    taken = {step.name for step in pipeline.steps}
+    fail = {
+        "Name": _step_name(f"{'high' if metric.lower_is_better else 'low'}-{metric.name}", taken),
+        "Type": "Fail",
+        "Arguments": {"ErrorMessage": message},
+    }
     return {
-        "Name": f"check-{metric.name}",
+        "Name": _step_name(f"check-{metric.name}", taken),
         "Type": "Condition",
         "Arguments": {"Conditions": [condition], "IfSteps": [], "ElseSteps": [fail]},
     }
+
+
+def _step_name(text: str, taken: Container[str]) -> str:
+    """Return a name that no job's step has, of letters, digits and hyphens.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_PipelineExecutionStep.html
+    limits it to 64 characters.
+    """
+    name = re.sub("[^A-Za-z0-9]+", "-", text)[:60].strip("-")
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(each for each in names if each not in taken)
 
 
 def _join(on: str, values: Sequence[Json]) -> Mapping[str, Json]:

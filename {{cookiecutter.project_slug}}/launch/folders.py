@@ -56,6 +56,7 @@ class Snapshot:
     """The content of a folder; checksums are by the name of the file."""
 
     folder: Path
+    """What was read; it may be a file."""
     files: Sequence[File]
     sha256: Mapping[str, str]
     crc32: Mapping[str, int]
@@ -82,7 +83,8 @@ class Snapshot:
 def scan(folder: Path) -> list[File]:
     """List the files in a folder and below it, in the order of their names as UTF-8, as S3 does.
 
-    Symbolic links that stay in the folder are followed.
+    Symbolic links that stay in the folder are followed. A file is listed as a folder that holds
+    nothing else would be.
 
     Raises:
         LaunchError: The folder cannot be read, or holds what cannot be a job's input: a symbolic
@@ -90,10 +92,14 @@ def scan(folder: Path) -> list[File]:
             or something that is neither file nor folder.
     """
     with readable(folder):
+        if folder.is_file():
+            status = folder.stat()
+            _check_name(folder.name, folder.parent)
+            return [File(folder.name, folder, status.st_size, status.st_mtime_ns)]
         if not folder.is_dir():
             if folder.exists():
-                raise LaunchError(f"{folder} is a file: name the folder that holds it")
-            raise LaunchError(f"{folder} does not exist")
+                raise LaunchError(f"{folder} is neither a file nor a folder: name another")
+            raise LaunchError(f"{folder} does not exist: correct the path")
         root = folder.resolve()
         return sorted(_walk(folder, "", (root,)), key=lambda file: file.name.encode())
 
@@ -101,13 +107,15 @@ def scan(folder: Path) -> list[File]:
 def snapshot(folder: Path) -> Snapshot:
     """Read all files of a folder, several at a time, and compute their checksums.
 
+    The snapshot of a file is that of a folder which holds nothing else.
+
     Raises:
         LaunchError: The folder holds no file, a file cannot be read or changes meanwhile, or
             ``scan`` rejects the folder.
     """
     files = scan(folder)
     if not files:
-        raise LaunchError(f"{folder} holds no files")
+        raise LaunchError(f"{folder} holds no files: name a folder that does")
     stopped = threading.Event()
     size = sum(file.size for file in files)
     with (
@@ -128,11 +136,9 @@ def snapshot(folder: Path) -> Snapshot:
     )
 
 
-def changes(before: Sequence[File], folder: Path) -> list[str]:
-    """Return the names of files that were changed or removed since a scan of their folder."""
-    return [
-        file.name for file in before if _status(folder / file.name) != (file.size, file.mtime_ns)
-    ]
+def changes(before: Sequence[File]) -> list[Path]:
+    """Return those files of a scan that were changed or removed since."""
+    return [file.path for file in before if _status(file.path) != (file.size, file.mtime_ns)]
 
 
 @contextmanager
@@ -327,7 +333,7 @@ class Claim:
             elif is_in_claim:
                 location = f": it is complete in {self._target}"
             if isinstance(error, OSError):
-                reason = _reason(error)
+                reason = _reason(error, folder)
                 raise LaunchError(
                     f"the result could not be moved to {self._target} ({reason}){location}"
                 ) from error
@@ -370,11 +376,7 @@ def _walk(folder: Path, prefix: str, parents: tuple[Path, ...]) -> Iterator[File
         for entry in entries:
             name, path = prefix + entry.name, folder / entry.name
             real = parents[-1] / entry.name
-            try:
-                name.encode()
-            except UnicodeEncodeError as error:
-                shown = ascii(name)
-                raise LaunchError(f"{folder}: the name {shown} is not UTF-8: rename it") from error
+            _check_name(name, folder)
             if entry.is_symlink():
                 real = _follow(path, parents)
             if entry.is_dir():
@@ -384,6 +386,14 @@ def _walk(folder: Path, prefix: str, parents: tuple[Path, ...]) -> Iterator[File
                 yield File(name, path, status.st_size, status.st_mtime_ns)
             else:
                 raise LaunchError(f"{path} is neither a file nor a folder: remove it")
+
+
+def _check_name(name: str, folder: Path) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        shown = ascii(name)
+        raise LaunchError(f"{folder}: the name {shown} is not UTF-8: rename it") from error
 
 
 def _follow(link: Path, parents: tuple[Path, ...]) -> Path:
@@ -536,12 +546,13 @@ def _noted_claims(folder: Path) -> list[Path]:
     return claims
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError, folder: Path) -> str:
     """Return why a result could not be published."""
     if isinstance(error, shutil.Error):
         # One entry for each file that could not be copied: source, target and reason.
         source, _, reason = error.args[0][0]
-        return f"{source}: {reason}"
+        name = Path(source).relative_to(folder)
+        return f"{name}: {reason.partition('] ')[2].partition(':')[0] or reason}"
     if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
         return "files appeared there while the job ran"
     return error.strerror or str(error)

@@ -4,19 +4,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .metric import Metric
 from .options import Launch
 from .run import Request
-
-
-@dataclass(frozen=True)
-class Metric:
-    """Decides whether a result is good enough: a number in a JSON file of an output."""
-
-    job: str
-    output: str
-    """Name of the output channel."""
-    file: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -49,9 +39,9 @@ class Pipeline:
     steps: Sequence[Step]
     options: argparse.Namespace
     """The launch's own options; the steps share ``backend``, ``plan``, ``run_name``, ``wait``."""
-    metric: Metric
-    minimum: float
-    """The least value of the metric with which the pipeline succeeds."""
+    metric: Metric | None
+    """Decides whether the pipeline succeeds, with the limit of this launch; ``None`` if every
+    result is good enough."""
     cache: bool
     """Whether steps may reuse the result of an earlier execution."""
     deployed: bool

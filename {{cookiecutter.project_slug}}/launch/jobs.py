@@ -22,6 +22,8 @@ class Channel:
     required: bool
     finished: bool
     """Whether it takes the complete output of another job, which has a record."""
+    single: bool = False
+    """Whether it takes one file, which SageMaker puts into the folder."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def _channels(parser: runtime.JobParser, root: str) -> list[Channel]:
             path=str(action.default),
             required=root == runtime.INPUT and isinstance(action.default, str),
             finished=action.type is runtime.finished_output,
+            single=action.type is runtime.existing_file,
         )
         for action in parser.actions
         if action.dest in options

@@ -3,12 +3,12 @@
 botocore itself checks types, minima and missing fields, and leaves the rest to the service.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from . import names
 from .project import LaunchError
 
 
@@ -42,7 +42,7 @@ def _problems(value: Any, shape: Any, path: str) -> Iterator[str]:
             if name in shape.members:
                 yield from _problems(member, shape.members[name], where)
             else:
-                yield f"{where}: SageMaker has no such field" + _similar(name, shape.members)
+                yield f"{where}: SageMaker has no such field" + names.similar(name, shape.members)
     elif shape.type_name == "list":
         for index, member in enumerate(value):
             yield from _problems(member, shape.member, f"{path}[{index}]")
@@ -62,14 +62,9 @@ def _broken_limits(value: Any, shape: Any, path: str) -> Iterator[str]:
     elif size > limits.get("max", size):
         yield f"{path}: {size}{unit}, SageMaker accepts {limits['max']} or fewer"
     elif value not in limits.get("enum", [value]):
-        yield f"{path}: SageMaker does not know {value!r}" + _similar(value, limits["enum"])
+        yield f"{path}: SageMaker does not know {value!r}" + names.similar(value, limits["enum"])
     elif "pattern" in limits and not re.fullmatch(_to_python(limits["pattern"]), value):
         yield f"{path}: {value!r} does not match {limits['pattern']}"
-
-
-def _similar(value: str, known: Any) -> str:
-    similar = difflib.get_close_matches(value, list(known), n=2)
-    return f"; did you mean {' or '.join(similar)}?" if similar else ""
 
 
 def _to_python(pattern: str) -> str:

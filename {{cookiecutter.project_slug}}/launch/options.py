@@ -6,7 +6,7 @@ import re
 import secrets
 import shlex
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from . import folders, project
+from . import config, folders, jobs, names, project
 from .addresses import clean, is_s3
 from .folders import Snapshot
 from .jobs import Job
@@ -38,7 +38,8 @@ class Launch:
     options: argparse.Namespace
     """The launch's own options."""
     inputs: Mapping[str, str]
-    """Address of each input that was named, by option."""
+    """Address of each input, by option: what was typed, or else what ``launch.toml`` says. In a
+    pipeline, what another job writes."""
     outputs: Mapping[str, str]
     """Address of each output, by option."""
     arguments: Sequence[str]
@@ -70,6 +71,7 @@ class Launch:
 
         Outputs, image and run name are left out; ``changes`` sets options. Secrets are hidden.
         """
+        changes = {**{option: self.inputs[option] for option in self.upstream}, **changes}
         dropped = {"image", "run_name", "wait", "no-wait", "plan", *self.outputs, *changes}
         kept = [item for item in self.typed if item[0].removeprefix("--") not in dropped]
         changed = [(f"--{name}", value) for name, value in changes.items()]
@@ -80,7 +82,7 @@ class Launch:
             if word is not None
         ]
         hidden = runtime.hide_secrets(self.arguments, self.job.build_parser().actions)
-        return shlex.join(["python", "-m", "launch", self.job.name, *words, *hidden])
+        return shlex.join([*project.COMMAND.split(), self.job.name, *words, *hidden])
 
 
 class LaunchParser(argparse.ArgumentParser):
@@ -95,14 +97,17 @@ class LaunchParser(argparse.ArgumentParser):
         self.job = job
         self._words: Sequence[str] = ()
         self.channels = {channel.option for channel in (*job.inputs, *job.outputs)}
+        addresses = _configured_inputs(job)
         for action in own.actions:
             if not action.option_strings:
                 file = f"entrypoints/{job.name}.py"
                 raise LaunchError(f"{file}: {action.dest} is positional: make it an option")
             if action.dest in self.channels:
-                action.type, action.default, action.required = None, argparse.SUPPRESS, False
+                action.type, action.required = None, False
+                action.default = addresses.get(action.dest, argparse.SUPPRESS)
+                action.help = action.help or "a folder, or an address in S3"
         super().__init__(
-            prog=f"python -m launch {job.name}",
+            prog=f"{project.COMMAND} {job.name}",
             description=own.description,
             parents=[own],
             add_help=False,
@@ -117,22 +122,39 @@ class LaunchParser(argparse.ArgumentParser):
             raise LaunchError(message) from error
         self.launch_options = {action.dest for action in launch_actions}
         self.actions = [*own.actions, *launch_actions]
+        self._unset = _suppress_none(self.actions)
+
+    @property
+    def option_strings(self) -> set[str]:
+        """All names of all options, such as ``--seed`` and ``--no-wait``."""
+        return {option for action in self.actions for option in action.option_strings}
 
     def error(self, message: str) -> NoReturn:
         raise LaunchError(runtime.hide_in_message(message, self._words, self.actions))
 
-    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """Parse a command line; unknown options are reported before missing inputs."""
+    def parse(self, argv: Sequence[str], upstream: Collection[str] = ()) -> argparse.Namespace:
+        """Parse a command line; unknown options are reported before missing inputs.
+
+        Args:
+            argv: The options.
+            upstream: Inputs that another job writes.
+        """
         self._words = argv
         if "--" in argv:
             self.error("a bare -- is not supported: write --option=value")
-        parsed, unknown = self.parse_known_args(argv)
+        parsed, unknown = self.parse_known_args(argv, argparse.Namespace(**self._unset))
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
-        missing = [f"--{item.option}" for item in self.job.inputs if item.required]
-        missing = [option for option in missing if option.removeprefix("--") not in parsed]
+        missing = [
+            f"--{channel.option}"
+            for channel in self.job.inputs
+            if channel.required and channel.option not in parsed and channel.option not in upstream
+        ]
         if missing:
-            self.error(f"the following arguments are required: {', '.join(missing)}")
+            self.error(
+                f"the following arguments are required: {', '.join(missing)} "
+                f"(or write them into {config.FILE}, below [inputs.{self.job.name}])"
+            )
         return parsed
 
     def split(self, argv: Sequence[str]) -> tuple[list[Option], list[str]]:
@@ -166,6 +188,7 @@ def parse(
     *,
     launch_id: str | None = None,
     upstream: Mapping[str, str] | None = None,
+    upstream_inputs: Mapping[str, str] | None = None,
 ) -> Launch:
     """Parse a command line.
 
@@ -174,17 +197,21 @@ def parse(
         argv: Its options and the launch's.
         launch_id: Ends the job's name and is the default run name; by default a new one.
         upstream: In a pipeline, the job that writes an input, by option.
+        upstream_inputs: The addresses of these inputs. They have precedence over ``launch.toml``,
+            whose addresses are then for launches of the job alone.
 
     Raises:
         LaunchError: An option is unknown, missing or has a wrong value.
     """
     launch_id = launch_id or new_id()
+    upstream_inputs = upstream_inputs or {}
     parser = LaunchParser(job)
-    parsed = vars(parser.parse(argv))
+    parsed = vars(parser.parse(argv, upstream_inputs))
     typed, job_words = parser.split(argv)
     options = argparse.Namespace(**{name: parsed.pop(name) for name in parser.launch_options})
     options.run_name = options.run_name or launch_id
     named = {name: clean(parsed.pop(name)) for name in parser.channels if name in parsed}
+    named |= upstream_inputs
     return Launch(
         job=job,
         name=f"{project.name()}-{job.name.replace('_', '-')}-{launch_id}",
@@ -212,12 +239,17 @@ def to_argv(job: Job, values: Mapping[str, Any]) -> list[str]:
 
     ``None`` is left out. Unknown names become words, too, so that the parser rejects them.
     """
-    actions = {action.dest: action for action in LaunchParser(job).actions}
+    return to_words(LaunchParser(job).actions, values)
+
+
+def to_words(actions: Iterable[argparse.Action], values: Mapping[str, Any]) -> list[str]:
+    """Like ``to_argv``, for the options of any parser."""
+    by_name = {action.dest: action for action in actions}
     return [
         word
         for name, value in values.items()
         if value is not None
-        for word in (_to_words(actions[name], value) if name in actions else [f"--{name}={value}"])
+        for word in (_to_words(by_name[name], value) if name in by_name else [f"--{name}={value}"])
     ]
 
 
@@ -232,24 +264,57 @@ def _to_words(action: argparse.Action, value: Any) -> list[str]:
     if action.dest == "env" and isinstance(value, Mapping):
         value = [f"{key}={item}" for key, item in value.items()]
     if action.nargs is not None:
-        items = [value] if isinstance(value, str) else list(value)
-        return [option, *map(_to_text, items)]
+        several = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+        items = list(value) if several else [value]
+        return [option, *(_to_text(action, item) for item in items)]
     if isinstance(value, list | tuple) and isinstance(action, _append_action()):
-        return [f"{option}={_to_text(item)}" for item in value]
-    return [f"{option}={_to_text(value)}"]
+        return [f"{option}={_to_text(action, item)}" for item in value]
+    return [f"{option}={_to_text(action, value)}"]
 
 
-def _to_text(value: Any) -> str:
+def _to_text(action: argparse.Action, value: Any) -> str:
+    """Return the word that an option's type turns into a value; a string is such a word already."""
     if isinstance(value, Enum):
         return str(value.value)
-    if isinstance(value, Mapping | list | tuple):
-        return json.dumps(value)
+    is_json = action.type is json.loads and not isinstance(value, str)
+    if is_json or isinstance(value, Mapping | list | tuple):
+        try:
+            return json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise LaunchError(f"argument --{action.dest}: {error}") from error
     return str(value)
 
 
 def _append_action() -> type[argparse.Action]:
     """Return the class behind ``action="append"``, which has no public name."""
     return type(argparse.ArgumentParser().add_argument("--x", action="append"))
+
+
+def _configured_inputs(job: Job) -> Mapping[str, str]:
+    """Return the addresses of a job's inputs in ``launch.toml``, by option."""
+    for name in config.jobs_with_inputs():
+        if name not in {job.name, *jobs.names()}:
+            advice = names.advice(name, jobs.names())
+            raise LaunchError(f"{config.FILE}: inputs: there is no entrypoints/{name}.py{advice}")
+    addresses = config.inputs(job.name)
+    known = [channel.option for channel in job.inputs]
+    for option in addresses:
+        if option not in known:
+            raise LaunchError(
+                f"{config.FILE}: inputs.{job.name}.{option}: {job.name} has no such input"
+                f"{names.advice(option, known)}"
+            )
+    return addresses
+
+
+def _suppress_none(actions: Iterable[argparse.Action]) -> Mapping[str, None]:
+    """Keep "(default: None)" out of the help; return the options whose value it is."""
+    defaults: dict[str, Any] = {}
+    for action in actions:
+        defaults.setdefault(action.dest, action.default)  # as argparse, which takes the first
+        if action.default is None:
+            action.default = argparse.SUPPRESS
+    return dict.fromkeys(name for name, default in defaults.items() if default is None)
 
 
 def _add_launch_options(group: Any, job: Job) -> list[argparse.Action]:

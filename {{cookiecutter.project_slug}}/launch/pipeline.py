@@ -1,47 +1,51 @@
 """The jobs as a pipeline: each reads what the jobs before it wrote, and a metric is checked last.
 
-An input is written by the last job before it that has an output channel of the same name, so the
-entrypoints alone define the graph.
+``launch.toml`` lists the jobs. An input is written by the last job before it that has an output
+channel of the same name, so the entrypoints alone define the graph.
 """
 
 import argparse
 import itertools
+import math
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NoReturn
 
-from . import jobs, options, project, request
+from . import config, jobs, names, options, project, request
 from .addresses import contains
-from .graph import Metric, Pipeline, Step
+from .graph import Pipeline, Step
+from .jobs import Job
+from .metric import Metric
+from .options import Launch, LaunchParser
 from .project import LaunchError
-
-JOBS = ("preprocess", "tune", "train")
-
-METRIC = Metric(job="train", output="model", file="metrics.json", name="accuracy")
 
 _SHARED = ("backend", "plan", "run_name", "wait")
 """Options of the launch that cannot differ between jobs."""
 
+_OPTION = re.compile(r"(--[^\s=.]+|-[^\W\d][^\s=.]*)(?:\.([^\s=]+))?(=.*)?", re.DOTALL)
+"""An option, the job that is named with it, and the value in the same word. Neither a negative
+number nor a text with a blank in it is one."""
+
 
 def parse(argv: Sequence[str], *, deployed: bool = False) -> Pipeline:
-    """Parse a command line: ``--option.job value`` is for one job, ``--option value`` for all.
+    """Parse a command line: ``--option.job value`` is for one job.
+
+    ``--option value`` is for each job that has the option.
 
     Raises:
         LaunchError: A step cannot be launched; nothing was started.
     """
-    shared: list[str] = []
-    own: dict[str, list[str]] = defaultdict(list)
-    words = shared
-    for word in argv:
-        if dotted := re.fullmatch(r"(--[^=.]+)\.([^=.]+)(=.*)?", word, flags=re.DOTALL):
-            option, job, value = dotted.groups(default="")
-            words = own[job]
-            words.append(option + value)
+    table = _read_table()
+    lines = _CommandLines(table)
+    for option, job, words in _split(argv):
+        if job:
+            lines.add_own(job, option, words)
         else:
-            words = shared if word.startswith("--") else words
-            words.append(word)
-    return prepare(shared, own, deployed=deployed)
+            lines.add_shared(option, words)
+    return _prepare(table, lines, deployed=deployed)
 
 
 def from_options(values: Mapping[str, Any], *, deployed: bool = False) -> Pipeline:
@@ -50,110 +54,312 @@ def from_options(values: Mapping[str, Any], *, deployed: bool = False) -> Pipeli
     Raises:
         LaunchError: A step cannot be launched; nothing was started.
     """
-    read = {name: jobs.read(name) for name in JOBS}
-    own = {name: options.to_argv(read[name], values[name]) for name in JOBS if name in values}
-    others = {name: value for name, value in values.items() if name not in {*JOBS, "cache"}}
-    shared = options.to_argv(read[JOBS[0]], others)
-    if not values.get("cache", True):
-        shared.append("--no-cache")
-    return prepare(shared, own, deployed=deployed)
+    table = _read_table()
+    lines = _CommandLines(table)
+    for name, value in values.items():
+        if name in table.jobs:
+            if not isinstance(value, Mapping | None):
+                raise LaunchError(f"argument {name}: the options of a job are a dictionary")
+            for option, item in (value or {}).items():
+                lines.set_own(name, option, item)
+        else:
+            lines.set_shared(name, value)
+    return _prepare(table, lines, deployed=deployed)
 
 
-def prepare(
-    shared: Sequence[str], own: Mapping[str, Sequence[str]], *, deployed: bool = False
-) -> Pipeline:
-    """Check every step before the first is started.
+@dataclass(frozen=True)
+class _Table:
+    """What ``launch.toml`` says about the pipeline, with the jobs that it names."""
+
+    jobs: Mapping[str, Job]
+    """By name, in the order in which they run."""
+    metric: Metric | None
+
+    @cached_property
+    def parser(self) -> "_Parser":
+        """The parser of the pipeline's own options."""
+        return _Parser(list(self.jobs), self.metric)
+
+    @cached_property
+    def parsers(self) -> Mapping[str, LaunchParser]:
+        """The parser of each job."""
+        return {name: LaunchParser(job) for name, job in self.jobs.items()}
+
+
+def _read_table() -> _Table:
+    """Read the jobs and the metric, and check that they fit.
+
+    Raises:
+        LaunchError: There are no jobs, or the metric is none of theirs.
+    """
+    listed = config.jobs()
+    if not listed:
+        example = "\n\n  [pipeline]\n  jobs = [" + ", ".join(map(repr, jobs.names())) + "]\n\n"
+        raise LaunchError(
+            f"there is no pipeline: list its jobs in {config.FILE}, in the order in which they run:"
+            + example.replace("'", '"')
+        )
+    for name in listed:
+        if name not in jobs.names():
+            advice = names.advice(name, jobs.names())
+            raise LaunchError(
+                f"{config.FILE}: pipeline.jobs: there is no entrypoints/{name}.py{advice}"
+            )
+    read = {name: jobs.read(name) for name in listed}
+    metric = config.metric()
+    if metric and metric.job not in read:
+        raise LaunchError(
+            f"{config.FILE}: metric.job is {metric.job!r}, which pipeline.jobs does not list"
+            f"{names.advice(metric.job, listed)}"
+        )
+    if metric and metric.output not in (outputs := _outputs(read[metric.job])):
+        raise LaunchError(
+            f"{config.FILE}: metric.output is {metric.output!r}, but {metric.job} has no output "
+            f"channel of this name{names.advice(metric.output, outputs)}"
+        )
+    return _Table(read, metric)
+
+
+def _outputs(job: Job) -> list[str]:
+    return [channel.name for channel in job.outputs]
+
+
+def _split(argv: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield each option, the job that is named with it, if any, and the words without that name."""
+    words: list[str] = []
+    option = job = ""
+    for word in argv:
+        if word == "--":
+            raise LaunchError("a bare -- is not supported: write --option=value")
+        found = _OPTION.fullmatch(word)
+        if found:
+            if words:
+                yield option, job, words
+            option, job, value = found.groups(default="")
+            words = [option + value]
+        elif words:
+            words.append(word)
+        else:
+            raise LaunchError(f"unrecognized arguments: {word}")
+    if words:
+        yield option, job, words
+
+
+@dataclass
+class _CommandLines:
+    """The options of a launch, divided among the pipeline and its jobs."""
+
+    table: _Table
+    pipeline: list[str] = field(default_factory=list)
+    shared: dict[str, list[str]] = field(default_factory=dict)
+    own: dict[str, list[str]] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    """What is wrong with options that nobody has."""
+
+    def words(self, job: str) -> list[str]:
+        """Return the command line of a job, whose own options have precedence."""
+        return [*self.shared.get(job, []), *self.own.get(job, [])]
+
+    def add_own(self, job: str, option: str, words: Sequence[str]) -> None:
+        """Add an option that was typed for one job."""
+        self._check_job(job)
+        if _has(self.table.parsers[job].option_strings, option):
+            self.own.setdefault(job, []).extend(words)
+        else:
+            self._reject_own(job, option)
+
+    def add_shared(self, option: str, words: Sequence[str]) -> None:
+        """Add an option that was typed for all jobs that have it."""
+        if _has(self.table.parser.option_strings, option):
+            self.pipeline.extend(words)
+            return
+        parsers = self.table.parsers
+        having = [job for job in parsers if _has(parsers[job].option_strings, option)]
+        for job in having:
+            self.shared.setdefault(job, []).extend(words)
+        if not having:
+            self._reject_shared(option)
+
+    def set_own(self, job: str, name: str, value: Any) -> None:
+        """Add a keyword argument for one job."""
+        words = options.to_words(self.table.parsers[job].actions, {name: value})
+        if name in _names(self.table.parsers[job].actions):
+            self.own.setdefault(job, []).extend(words)
+        else:
+            self._reject_own(job, f"--{name}")
+
+    def set_shared(self, name: str, value: Any) -> None:
+        """Add a keyword argument for all jobs that have it, each as its own parser reads it."""
+        if name in _names(self.table.parser.actions):
+            self.pipeline.extend(options.to_words(self.table.parser.actions, {name: value}))
+            return
+        parsers = self.table.parsers
+        having = [job for job in parsers if name in _names(parsers[job].actions)]
+        for job in having:
+            words = options.to_words(parsers[job].actions, {name: value})
+            self.shared.setdefault(job, []).extend(words)
+        if not having:
+            self._reject_shared(f"--{name}")
+
+    def check(self) -> None:
+        """Reject options that nobody has."""
+        if self.unknown:
+            raise LaunchError("; ".join(self.unknown))
+
+    def _check_job(self, job: str) -> None:
+        if job not in self.table.jobs:
+            advice = names.similar(job, self.table.jobs) or f": choose from {self._listed}"
+            raise LaunchError(f"there is no job {job!r} in the pipeline{advice}")
+
+    def _reject_own(self, job: str, option: str) -> None:
+        known = [f"{each}.{job}" for each in self.table.parsers[job].option_strings]
+        typed = f"{_shown(option)}.{job}"
+        self.unknown.append(f"unrecognized arguments: {typed}{names.similar(typed, known)}")
+
+    def _reject_shared(self, option: str) -> None:
+        known = {each for job in self.table.parsers.values() for each in job.option_strings}
+        similar = names.similar(_shown(option), known | self.table.parser.option_strings)
+        problem = f"none of the jobs {self._listed} has this option{similar}"
+        self.unknown.append(f"unrecognized arguments: {_shown(option)}: {problem}")
+
+    @property
+    def _listed(self) -> str:
+        return ", ".join(self.table.jobs)
+
+
+def _has(option_strings: set[str], option: str) -> bool:
+    """Return whether an option is among those of a parser; ``-n5`` is ``-n`` with its value."""
+    return option in option_strings or _shown(option) in option_strings
+
+
+def _shown(option: str) -> str:
+    """Return the part of a typed option that is its name, for messages must not show values."""
+    return option if option.startswith("--") else option[:2]
+
+
+def _names(actions: Sequence[argparse.Action]) -> set[str]:
+    return {action.dest for action in actions}
+
+
+def _prepare(table: _Table, lines: _CommandLines, *, deployed: bool) -> Pipeline:
+    """Check every step before the first is started, the command lines of all of them first.
 
     Args:
-        shared: Options of the pipeline, and those that apply to each job.
-        own: By name, options of one job.
+        table: The jobs and the metric.
+        lines: The options of the pipeline and of each job.
         deployed: Whether this launch only stores the definition, for others to execute.
 
     Raises:
         LaunchError: A step cannot be launched; nothing was started.
     """
-    if unknown := own.keys() - set(JOBS):
-        raise LaunchError(f"there is no job {min(unknown)!r}: choose from {', '.join(JOBS)}")
-    pipeline_options, rest = _parser().parse_known_args(shared)
-    if deployed and "--plan" not in rest:  # a plan needs no AWS
-        rest = ["--backend=sagemaker", *rest]
-    steps: list[Step] = []
+    lines.check()
+    own = table.parser.parse_args(lines.pipeline)
     launch_id = options.new_id()
-    for job in JOBS:
-        try:
-            steps.append(_step(job, [*rest, *own.get(job, [])], steps, launch_id))
-        except LaunchError as error:
-            advice = (
-                f" (to set an option for this job only: --OPTION.{job})"
-                if "argument" in str(error)
-                else ""
-            )
-            raise type(error)(f"{job}: {error}{advice}") from error
-    pipeline = Pipeline(
+    launches: list[Launch] = []
+    for name, job in table.jobs.items():
+        words = lines.words(name)
+        if deployed and "--plan" not in words:  # a plan needs no AWS
+            words = ["--backend=sagemaker", *words]
+        launches.append(_parse_step(job, words, launches, launch_id))
+    _check(launches, deployed=deployed)
+    steps: list[Step] = []
+    for launch in launches:
+        with _naming(launch.job.name):
+            steps.append(_prepare_step(launch, steps))
+    metric = table.metric
+    return Pipeline(
         name=project.name() if deployed else f"{project.name()}-launched",
         steps=steps,
-        options=steps[0].launch.options,
-        metric=METRIC,
-        minimum=getattr(pipeline_options, f"min_{METRIC.name}"),
-        cache=pipeline_options.cache,
+        options=launches[0].options,
+        metric=replace(metric, limit=getattr(own, metric.option)) if metric else None,
+        cache=own.cache,
         deployed=deployed,
     )
-    _check(pipeline)
-    return pipeline
 
 
-def _step(job_name: str, argv: Sequence[str], before: Sequence[Step], launch_id: str) -> Step:
-    """Return a step that reads what the steps before it write."""
-    job = jobs.read(job_name)
+@contextmanager
+def _naming(job: str) -> Iterator[None]:
+    """Name the job whose launch is rejected."""
+    try:
+        yield
+    except LaunchError as error:
+        advice = (
+            f" (to set an option for this job only: --OPTION.{job})"
+            if "argument" in str(error)
+            else ""
+        )
+        raise type(error)(f"{job}: {error}{advice}") from error
+
+
+def _parse_step(job: Job, argv: Sequence[str], before: Sequence[Launch], launch_id: str) -> Launch:
+    """Return the launch of a job that reads what the jobs before it write."""
     written = {
-        channel.name: (step, step.launch.outputs[channel.option])
-        for step in before
-        for channel in step.launch.job.outputs
+        channel.name: (launch.job.name, launch.outputs[channel.option])
+        for launch in before
+        for channel in launch.job.outputs
     }
     upstream = {item.option: written[item.name] for item in job.inputs if item.name in written}
-    for option, (step, _) in upstream.items():
+    for option, (writer, _) in upstream.items():
         if any(word.partition("=")[0] == f"--{option}" for word in argv):
             raise LaunchError(
-                f"argument --{option}: the pipeline sets it to the output of {step.job}"
+                f"{job.name}: argument --{option}: the pipeline sets it to the output of {writer}"
+                f"{_other_input(option, before)}"
             )
-    launch = options.parse(
-        job,
-        [*argv, *(f"--{option}={address}" for option, (_, address) in upstream.items())],
-        launch_id=launch_id,
-        upstream={option: step.job for option, (step, _) in upstream.items()},
-    )
-    for option in launch.options.shard:
-        if option in upstream:
-            raise LaunchError(f"argument --shard: --{option} is the output of another job")
+    with _naming(job.name):
+        launch = options.parse(
+            job,
+            argv,
+            launch_id=launch_id,
+            upstream={option: writer for option, (writer, _) in upstream.items()},
+            upstream_inputs={option: address for option, (_, address) in upstream.items()},
+        )
+        for option in launch.options.shard:
+            if option in upstream:
+                raise LaunchError(f"argument --shard: --{option} is the output of another job")
+    return launch
+
+
+def _other_input(option: str, before: Sequence[Launch]) -> str:
+    """Return how to set an input of the same name that no job writes; empty if there is none."""
+    for launch in before:
+        free = {channel.option for channel in launch.job.inputs} - launch.upstream.keys()
+        if option in free:
+            return f"; to set that of {launch.job.name}, write --{option}.{launch.job.name}"
+    return ""
+
+
+def _prepare_step(launch: Launch, before: Sequence[Step]) -> Step:
+    """Return a step with its request; all steps that name no image have the same."""
     found = [step for step in before if not step.launch.options.image]
     image = found[0].request["AppSpecification"]["ImageUri"] if found else ""
     return Step(launch, request.prepare(launch, image))
 
 
-def _check(pipeline: Pipeline) -> None:
+def _check(launches: Sequence[Launch], *, deployed: bool) -> None:
     """Check what concerns more than one step."""
     for option in _SHARED:
-        if len({str(getattr(step.launch.options, option)) for step in pipeline.steps}) > 1:
+        if len({str(getattr(launch.options, option)) for launch in launches}) > 1:
             raise LaunchError(f"argument --{option}: it must be the same for all jobs")
-    _check_outputs(pipeline)
-    if not pipeline.deployed:
+    _check_outputs(launches)
+    if not deployed:
         return
-    if pipeline.options.backend != "sagemaker" and not pipeline.options.plan:
+    shared = launches[0].options
+    if shared.backend != "sagemaker" and not shared.plan:
         raise LaunchError("argument --backend: a deployed pipeline runs on SageMaker only")
-    for step in pipeline.steps:
-        for option in step.launch.named_outputs:
+    for launch in launches:
+        for option in launch.named_outputs:
             raise LaunchError(
-                f"argument --{option}.{step.job}: the next execution would write there again; "
-                "leave it out, and each execution writes to a folder of its own"
+                f"argument --{option}.{launch.job.name}: the next execution would write there "
+                "again; leave it out, and each execution writes to a folder of its own"
             )
 
 
-def _check_outputs(pipeline: Pipeline) -> None:
+def _check_outputs(launches: Sequence[Launch]) -> None:
     """Reject outputs of two steps of which one would contain the other."""
     outputs = [
-        (f"--{option}.{step.job}", address)
-        for step in pipeline.steps
-        for option, address in step.launch.outputs.items()
+        (f"--{option}.{launch.job.name}", address)
+        for launch in launches
+        for option, address in launch.outputs.items()
     ]
     for (option, address), (other, other_address) in itertools.permutations(outputs, 2):
         if contains(address, other_address):
@@ -161,37 +367,56 @@ def _check_outputs(pipeline: Pipeline) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
+    """The parser of the pipeline's own options; it rejects with a ``LaunchError``."""
+
+    def __init__(self, listed: Sequence[str], metric: Metric | None) -> None:
+        super().__init__(
+            prog=f"{project.COMMAND} pipeline",
+            usage=project.COMMAND
+            + " {pipeline,deploy} [--OPTION VALUE ...] [--OPTION.JOB VALUE ...]",
+            description=f"Run {', '.join(listed)} as a pipeline, or deploy it for others to "
+            f"execute. {config.FILE} lists the jobs, and the inputs that none of them writes.",
+            epilog=f"The other options are those of `{project.COMMAND} JOB --help`: "
+            "--instance_count 2 is for every job that has the option, "
+            f"--instance_count.{listed[-1]} 2 for one.",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            add_help=False,
+            allow_abbrev=False,
+        )
+        self.actions = [
+            self.add_argument("-h", "--help", action="help", help="show this help and exit"),
+            self.add_argument(
+                "--cache",
+                action=argparse.BooleanOptionalAction,
+                default=True,
+                help="on SageMaker, reuse the results of steps whose inputs and options did not "
+                "change",
+            ),
+        ]
+        if metric:
+            missed = "greater" if metric.lower_is_better else "less"
+            self.actions.append(
+                self.add_argument(
+                    f"--{metric.option}",
+                    type=_finite,
+                    default=metric.limit,
+                    help=f"the pipeline fails if {metric.name} of {metric.job} is {missed}",
+                )
+            )
+
+    @property
+    def option_strings(self) -> set[str]:
+        return {option for action in self.actions for option in action.option_strings}
+
     def error(self, message: str) -> NoReturn:
         raise LaunchError(message)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m launch pipeline",
-        usage="python -m launch {pipeline,deploy} [--OPTION VALUE ...] [--OPTION.JOB VALUE ...]",
-        description=f"Run {', '.join(JOBS)} as a pipeline, or deploy it for others to execute.",
-        epilog="The other options are those of `python -m launch JOB --help`: --instance_count 2 "
-        "is for every job, --instance_count.tune 2 for one.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        f"--min_{METRIC.name}",
-        type=_between_0_and_1,
-        default=0.9,
-        help=f"the pipeline fails if {METRIC.name} is less",
-    )
-    parser.add_argument(
-        "--cache",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="on SageMaker, reuse the results of steps whose inputs and options did not change",
-    )
-    return parser
-
-
-def _between_0_and_1(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
     return value

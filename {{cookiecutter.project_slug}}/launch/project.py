@@ -9,6 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "out"
 """Results, downloads and temporary folders; git ignores it."""
+COMMAND = ".venv/bin/python -m launch"
+"""How a user types a launch, in advice."""
 
 
 class LaunchError(Exception):

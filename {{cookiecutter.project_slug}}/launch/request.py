@@ -3,7 +3,8 @@
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html
 """
 
-from collections.abc import Iterator, Mapping
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,9 @@ def prepare(launch: Launch, image: str = "") -> Request:
     limits.check("CreateProcessingJob", request)
     _check_shards(launch)
     _check_overlaps(launch)
-    _check_inputs(launch)
+    objects = _check_inputs(launch)
     _check_outputs(launch)
+    _set_objects(request, objects)
     if on_sagemaker and not options.image:
         request["AppSpecification"]["ImageUri"] = image or images.in_ecr()
         limits.check("CreateProcessingJob", request)
@@ -117,6 +119,17 @@ def _output(channel: Channel, launch: Launch) -> dict[str, Any]:
     }
 
 
+def _set_objects(request: Request, names: Sequence[str]) -> None:
+    """Name inputs that are one object in S3 by its key, which has no final slash.
+
+    SageMaker takes it for a prefix like any other; ``s3.object_at`` has checked that no other key
+    begins with it.
+    """
+    for item in request.get("ProcessingInputs", []):
+        if item["InputName"] in names:
+            item["S3Input"]["S3Uri"] = item["S3Input"]["S3Uri"].rstrip("/")
+
+
 def _set_digests(request: Request, launch: Launch) -> None:
     """Name each local input by the digest of its content."""
     options = {channel.name: channel.option for channel in launch.job.inputs}
@@ -126,19 +139,31 @@ def _set_digests(request: Request, launch: Launch) -> None:
 
 
 def _check_shards(launch: Launch) -> None:
-    finished = {channel.option for channel in launch.job.inputs if channel.finished}
+    channels = {channel.option: channel for channel in launch.job.inputs}
     for option in launch.options.shard:
-        if option in finished:
+        if channels[option].finished:
             raise LaunchError(
                 f"argument --shard: --{option} is the output of another job and must be complete "
                 "on every host"
+            )
+        if channels[option].single:
+            raise LaunchError(
+                f"argument --shard: --{option} takes one file, which every host needs; only "
+                "the files of a folder can be distributed"
             )
 
 
 def _check_overlaps(launch: Launch) -> None:
     """Reject an output that contains another channel, or lies in one: they would mix."""
     channels = {**launch.inputs, **launch.outputs}
+    files = {channel.option for channel in launch.job.inputs if channel.single}
     for option, address in launch.outputs.items():
+        for file in files & launch.inputs.keys():
+            if is_s3(address) and address.startswith(launch.inputs[file]):
+                raise LaunchError(
+                    f"argument --{option}: {address} begins with the address of --{file}, so "
+                    "that SageMaker would read both: name another address"
+                )
         for other, place in channels.items():
             if other != option and contains(address, place):
                 raise LaunchError(f"argument --{option}: {address} contains --{other}")
@@ -146,24 +171,76 @@ def _check_overlaps(launch: Launch) -> None:
                 raise LaunchError(f"argument --{option}: {address} lies in --{other}")
 
 
-def _check_inputs(launch: Launch) -> None:
-    """Check that inputs exist, and that the output of another job is complete by its record."""
+def _check_inputs(launch: Launch) -> list[str]:
+    """Check that inputs exist, and that the output of another job is complete by its record.
+
+    Returns:
+        The names of the inputs that are one object in S3.
+    """
+    objects = []
     local_first = sorted(
         _named_inputs(launch), key=lambda channel: is_s3(launch.inputs[channel.option])
     )
     for channel in local_first:
-        if channel.option not in launch.upstream:
-            with _naming(channel.option):
-                _check_input(channel, launch.inputs[channel.option])
+        address = launch.inputs[channel.option]
+        with _naming(channel.option):
+            if channel.option in launch.upstream:
+                _check_upstream(channel, launch.upstream[channel.option])
+            elif channel.single and is_s3(address):
+                if _is_object(address):
+                    objects.append(channel.name)
+            elif channel.single:
+                _check_file(address)
+            else:
+                _check_folder(channel, address)
+    return objects
 
 
-def _check_input(channel: Channel, address: str) -> None:
+def _check_upstream(channel: Channel, job: str) -> None:
+    if channel.single:
+        raise LaunchError(
+            f"{job} writes a record (job.json) beside its files, and this option takes one file: "
+            "let its type be runtime.finished_output"
+        )
+
+
+def _is_object(address: str) -> bool:
+    """Return whether one file in S3 is named by its key, and not by a folder that holds only it."""
+    items = s3.listing(address)
+    if not items:
+        if s3.object_at(address):
+            return True
+        raise LaunchError(f"{address} does not exist: correct the address")
+    if len(items) > 1 or "/" in items[0].name:
+        names = ", ".join(item.name for item in items[:2])
+        raise LaunchError(
+            f"{address} is a folder that holds {names}, but one file is required: "
+            f"name {address}/{items[0].name}, for example"
+        )
+    return False
+
+
+def _check_file(address: str) -> None:
+    try:
+        runtime.existing_file(address)
+    except argparse.ArgumentTypeError as error:
+        raise LaunchError(str(error)) from error
+    folders.scan(Path(address))
+
+
+def _check_folder(channel: Channel, address: str) -> None:
     if is_s3(address):
         sizes = {item.name: item.size for item in s3.listing(address)}
+        is_file = not sizes and s3.object_at(address) is not None
     else:
         sizes = {file.name: file.size for file in folders.scan(Path(address))}
+        is_file = Path(address).is_file()
+    if is_file:
+        raise LaunchError(
+            f"{address} is a file, but a folder is required: name {address.rpartition('/')[0]}"
+        )
     if not sizes:
-        raise LaunchError(f"{address} holds no files")
+        raise LaunchError(f"{address} holds no files: name a folder that does")
     if channel.finished:
         _check_record(address, sizes)
 

@@ -20,6 +20,9 @@ class Run:
     exit_message: str = ""
     exit_code: int = 0
     """What ``python -m launch`` exits with: see ``ExitCode``."""
+    metric: str = ""
+    """Of a pipeline that has completed: its metric and the limit, such as
+    ``score 0.95 (minimum 0.9)``."""
 
 
 class ExitCode:

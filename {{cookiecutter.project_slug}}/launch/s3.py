@@ -4,7 +4,6 @@ Nothing is deleted, and no object is replaced by one with another content, excep
 inputs: a file of another size than the input's is uploaded again.
 """
 
-import argparse
 import base64
 import hashlib
 import json
@@ -76,6 +75,17 @@ def listing(address: str) -> list[Object]:
         return _list(_client(), *split(address))
 
 
+def object_at(address: str) -> Object | None:
+    """Return the object whose key an address is; ``None`` if there is none.
+
+    Raises:
+        LaunchError: Other keys begin like it, so that SageMaker, which takes an address for a
+            prefix, would read these objects as well.
+    """
+    with aws.errors(address):
+        return _object_at(_client(), address)
+
+
 def read(address: str, name: str) -> bytes:
     """Return the content of an object below an address."""
     with aws.errors(f"{address}/{name}"):
@@ -83,13 +93,13 @@ def read(address: str, name: str) -> bytes:
 
 
 def fingerprint(address: str) -> str:
-    """Return a digest over the names, sizes and ETags of the objects below an address.
+    """Return a digest over the names, sizes and ETags of the objects at or below an address.
 
     Raises:
         LaunchError: There are no objects.
     """
     with aws.errors(address):
-        return _fingerprint(_list_files(_client(), address))
+        return _fingerprint(_find(_client(), address).objects)
 
 
 def check_new(address: str) -> None:
@@ -224,10 +234,11 @@ def download(address: str, folder: Path) -> None:
 
 
 def fetch(address: str) -> Path:
-    """Return the folder of an address. What is in S3 is downloaded, once for the same content.
+    """Return the folder of an address, or the file if it is the address of one object.
 
-    A download is complete or absent: it appears as ``out/downloads/<name>-<fingerprint>`` after
-    it has been verified, against the job's record if there is one. Its files are read-only.
+    What is in S3 is downloaded, once for the same content. A download is complete or absent: it
+    appears as ``out/downloads/<name>-<fingerprint>`` after it has been verified, against the job's
+    record if there is one. Its files are read-only.
 
     Raises:
         LaunchError: See ``download``; or the files are not those in the job's record, or were
@@ -237,25 +248,67 @@ def fetch(address: str) -> Path:
         return Path(address)
     with aws.errors(address):
         client = _client()
-        objects = _list_files(client, address)
+        found = _find(client, address)
         name = _last_part(address).lstrip(".")[:_NAME_LENGTH]
-        target = project.OUT / "downloads" / f"{name}-{_fingerprint(objects)[:12]}"
+        target = project.OUT / "downloads" / f"{name}-{_fingerprint(found.objects)[:12]}"
         if target.exists():
-            if changed := _changed(target, objects):
+            if changed := _changed(target, found.objects):
                 raise LaunchError(
                     f"{target / changed} was changed after its download: remove {target}, "
                     "it is downloaded again"
                 )
-            return target
-        _check_record(client, address, objects)
-        with folders.temporary(target.parent) as temporary:
-            downloaded = temporary / "files"
-            downloaded.mkdir()
-            _download(client, address, objects, downloaded)
-            _check_content(address, objects, downloaded)
-            _protect(downloaded)
-            _rename(downloaded, target)
-    return target
+        else:
+            if not found.is_object:
+                _check_record(client, address, found.objects)
+            _fetch(client, found, target)
+    return target / found.objects[0].name if found.is_object else target
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is at an address: the objects below it, or the one object whose key it is."""
+
+    folder: str
+    """The address that the names of the objects are relative to."""
+    objects: Sequence[Object]
+    is_object: bool
+
+
+def _find(client: Any, address: str) -> _Found:
+    if objects := _list(client, *split(address)):
+        return _Found(address, objects, is_object=False)
+    if item := _object_at(client, address):
+        return _Found(address.rstrip("/").removesuffix(f"/{item.name}"), [item], is_object=True)
+    raise LaunchError(f"{address} holds no files: correct the address")
+
+
+def _object_at(client: Any, address: str) -> Object | None:
+    bucket, prefix = split(address)
+    key = prefix.rstrip("/")
+    if not key:
+        return None
+    # In the order of S3, a key precedes those that begin with it.
+    found = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=2).get("Contents", [])
+    if not found or found[0]["Key"] != key:
+        return None
+    if len(found) > 1:
+        raise LaunchError(
+            f"{address} is also the beginning of s3://{bucket}/{found[1]['Key']}, which SageMaker "
+            "would read, too: copy the object to a folder of its own"
+        )
+    return Object(key.rpartition("/")[2], found[0]["Size"], found[0]["ETag"])
+
+
+def _fetch(client: Any, found: _Found, target: Path) -> None:
+    """Download objects into a folder that appears when all of them are there."""
+    with folders.temporary(target.parent) as temporary:
+        downloaded = temporary / "files"
+        downloaded.mkdir()
+        _download(client, found.folder, found.objects, downloaded)
+        if not found.is_object:
+            _check_content(found.folder, found.objects, downloaded)
+        _protect(downloaded)
+        _rename(downloaded, target)
 
 
 def _project_address() -> str:
@@ -289,7 +342,7 @@ def _list(client: Any, bucket: str, prefix: str) -> list[Object]:
 def _list_files(client: Any, address: str) -> list[Object]:
     if objects := _list(client, *split(address)):
         return objects
-    raise LaunchError(f"{address} holds no files")
+    raise LaunchError(f"{address} holds no files: correct the address")
 
 
 def _read(client: Any, address: str, name: str) -> bytes:
@@ -494,9 +547,8 @@ def _errors(what: str) -> Iterator[None]:
             yield
     except RetriesExceededError as error:
         raise LaunchError(f"{what}: {aws.explain(error.last_exception)}") from error
-    except OSError as error:
-        file = f"{error.filename}: " if error.filename else ""
-        raise LaunchError(f"{what}: {file}{error.strerror or error}") from error
+    except OSError as error:  # of a file that has the same name as the object
+        raise LaunchError(f"{what}: {error.strerror or type(error).__name__}") from error
 
 
 def _check_keys(address: str, names: Sequence[str]) -> None:
@@ -521,7 +573,7 @@ def _differences(folder: Path, objects: Sequence[Object]) -> list[str]:
 
 def _protect(folder: Path) -> None:
     """Make downloaded files read-only, and give them the time by which changes are recognised."""
-    with folders.writable(folder):
+    with folders.writable(project.OUT):
         for file in folders.scan(folder):
             os.utime(file.path, (_DOWNLOADED, _DOWNLOADED))
             file.path.chmod(0o444)
@@ -550,9 +602,11 @@ def _check_content(address: str, objects: Sequence[Object], folder: Path) -> Non
     """Compare the downloaded content with the record of the job, if there is one."""
     if runtime.record_names(item.name for item in objects):
         try:
-            runtime.finished_output(str(folder))
-        except argparse.ArgumentTypeError as error:
-            raise LaunchError(f"{address}: {error}") from error
+            runtime.check_output(folder)
+        except runtime.JobError as error:
+            raise LaunchError(f"{address} is not a complete output: {error}") from error
+        except OSError as error:
+            raise LaunchError(f"{address}: the download failed: {error.strerror}") from error
 
 
 def _rename(downloaded: Path, target: Path) -> None:

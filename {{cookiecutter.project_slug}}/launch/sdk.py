@@ -22,7 +22,7 @@ _CONFIG = {
 def processor(job_name: str, /, **values: Any) -> tuple[Any, dict[str, Any]]:
     """Return a ``Processor`` for a job, and the arguments with which its ``run()`` runs it once.
 
-        processor, arguments = launch.processor("preprocess", input_path="data/penguins")
+        processor, arguments = launch.processor("prepare", input_path="data/raw")
         processor.run(**arguments)
 
     Local inputs are uploaded, and the addresses of the outputs are claimed.

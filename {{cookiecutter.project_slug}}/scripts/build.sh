@@ -1,28 +1,40 @@
 #!/usr/bin/env bash
-# Build the image of this tree and print its name, <ECR_REPOSITORY>:<stamp>.
-# Options are handed on: scripts/build.sh --build-arg BASE_IMAGE=team/cuda-python:12
+# Build the image of this tree from image.env and print its name, <ECR_REPOSITORY>:<stamp>.
+# Options are handed on: scripts/build.sh --no-cache
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 stamp=$(scripts/stamp.sh)
 image=$(scripts/setting.sh ECR_REPOSITORY):$stamp
+base=$(scripts/setting.sh BASE_IMAGE)
+system_packages=$(scripts/setting.sh SYSTEM_PACKAGES)
+base_packages=$(scripts/setting.sh BASE_PACKAGES)
 command -v docker >/dev/null || { echo "Docker is needed here: https://docs.docker.com/engine/install" >&2; exit 1; }
 
-# The package index that pip uses here, with its password if it has one: the build can read it,
-# the image does not hold it.
+# The package index that pip uses here, and the passwords of ~/.netrc: the build can read them, the
+# image does not hold them.
 PACKAGE_INDEX=${PIP_INDEX_URL:-$(sed -n 's/^index-url *= *//p' /etc/pip.conf ~/.config/pip/pip.conf 2>/dev/null | tail -n 1 || true)}
-export PACKAGE_INDEX
+PACKAGE_PASSWORDS=$(cat "${NETRC:-$HOME/.netrc}" 2>/dev/null || true)
+export PACKAGE_INDEX PACKAGE_PASSWORDS
 
-# The image comes from what git knows of this tree: no file that it ignores can get into it, and no
-# time of a checkout.
-context=$(mktemp -d)
-trap 'rm -rf "$context"' EXIT
-cp "$(git rev-parse --git-path index)" "$context/.index"
-export GIT_INDEX_FILE=$context/.index
-git add --all .
-git archive "$(git write-tree)" | tar -x -C "$context"
+# The image comes from what git knows of the files that .dockerignore lets in: no file that git ignores
+# can get into it, and no time of a checkout. What git writes to do so goes to a temporary folder.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+paths=(Dockerfile .dockerignore)
+while IFS= read -r path; do paths+=(":(glob)$path"); done < <(sed -n 's/^!//p' .dockerignore)
+mkdir -p "$work/objects/info"
+(cd "$(git rev-parse --git-path objects)" && pwd) >"$work/objects/info/alternates"
+cp "$(git rev-parse --git-path index)" "$work/index"
+export GIT_INDEX_FILE=$work/index GIT_OBJECT_DIRECTORY=$work/objects
+git add --all -- "${paths[@]}"
+tree=$(git write-tree)
+# Docker takes files of one size and date for the same, if the folder has the same name.
+context=$work/$tree
+mkdir "$context"
+git archive "$tree" -- "${paths[@]}" | tar -x -C "$context"
+unset GIT_INDEX_FILE GIT_OBJECT_DIRECTORY
 TZ=UTC find "$context" -exec touch -h -t 197001010000 {} +
-unset GIT_INDEX_FILE
 
 # SageMaker wants amd64, and neither attestations nor OCI media types.
 docker buildx build \
@@ -30,6 +42,10 @@ docker buildx build \
     --provenance=false \
     --output type=docker,oci-mediatypes=false \
     --secret id=index,env=PACKAGE_INDEX \
+    --secret id=netrc,env=PACKAGE_PASSWORDS \
+    --build-arg "BASE_IMAGE=${base:-python:$(<.python-version)-slim}" \
+    --build-arg "SYSTEM_PACKAGES=$system_packages" \
+    --build-arg "BASE_PACKAGES=$base_packages" \
     --build-arg "SOURCE_COMMIT=$stamp" \
     --tag "$image" \
     "$@" "$context"

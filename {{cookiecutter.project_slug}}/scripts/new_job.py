@@ -1,64 +1,178 @@
-"""Start a job: copy the files of ``scripts/skeleton/`` to their places, under the job's name."""
+"""Add a job: its files, copied from ``scripts/skeleton/``, and its place in ``launch.toml``."""
 
 import importlib.util
 import keyword
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+import tomlkit
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder that contains launch/
+
+from launch import config, jobs, names, options, project
+from launch.project import ROOT, LaunchError
+
 PACKAGE = next(ROOT.glob("src/*/runtime")).parent.name
-NEXT = """
-  make check
-  make run
-  .venv/bin/python -m launch {name} --help
-
-In the notebook: launch("{name}", backend=backend, input_path=dataset, run_name=run_name)"""
+LONGEST = 63
+"""Characters in the name of a processing job on SageMaker."""
 
 
-def refusal(name: str, targets: Iterable[Path]) -> str | None:
-    """Return why there cannot be a job of this name, or ``None``."""
+@dataclass(frozen=True)
+class Input:
+    """What the new job reads."""
+
+    channel: str
+    writer: str | None
+    """The job that writes it, if any."""
+
+    @property
+    def placeholders(self) -> Mapping[str, str]:
+        """The text of the skeleton's placeholders that describe the input."""
+        return {
+            "input_channel": self.channel,
+            "input_help": f"folder written by {self.writer}" if self.writer else "folder of files",
+            "input_type": "finished_output" if self.writer else "existing_dir",
+        }
+
+
+def find_input(in_table: Sequence[jobs.Job], channel: str) -> Input:
+    """Return the output to read; by default the first output of the last job that has one.
+
+    Raises:
+        LaunchError: No job of the table writes the channel.
+    """
+    writers = {output: job.name for job in in_table for output in output_names(job)}
+    if channel in writers:
+        return Input(channel, writers[channel])
+    if channel:
+        advice = names.advice(channel, writers)
+        raise LaunchError(f"no job in {config.FILE} writes an output {channel!r}{advice}")
+    defaults = [output_names(job)[0] for job in in_table if job.outputs]
+    return Input(defaults[-1], writers[defaults[-1]]) if defaults else Input("raw", None)
+
+
+def output_names(job: jobs.Job) -> list[str]:
+    """Return the names of a job's output channels."""
+    return [output.name for output in job.outputs]
+
+
+def check_name(name: str, paths: Sequence[str], in_table: Sequence[jobs.Job]) -> None:
+    """Check that there can be a job of this name.
+
+    Raises:
+        LaunchError: The name is taken, or another part of the repository cannot handle it.
+    """
     if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
-        return "it must be lower-case words: make job NAME=evaluate_model"
-    if keyword.iskeyword(name) or importlib.util.find_spec(name):
-        return "Python would import it instead of another module: choose another name"
-    if name in ("clean", "deploy", "pipeline"):
-        return "it is a verb of launch: choose another name"
-    if exist := [str(target.relative_to(ROOT)) for target in targets if target.exists()]:
-        return f"{exist[0]} exists already: choose another name"
-    return None
+        raise LaunchError("a name is lower-case words: make job NAME=evaluate_model")
+    if name in names.VERBS:
+        raise LaunchError(f"`{project.COMMAND} {name}` has another meaning: choose another name")
+    spec = importlib.util.find_spec(name)
+    if keyword.iskeyword(name) or (spec and spec.origin):
+        raise LaunchError("Python has a module or keyword of this name: choose another name")
+    taken = [path for path in (*paths, f"src/{PACKAGE}/{name}") if (ROOT / path).exists()]
+    taken += [f"an output of {job.name}" for job in in_table if name in output_names(job)]
+    if taken:
+        raise LaunchError(f"{taken[0]} has this name: choose another name")
+    longest = f"{project.name()}-{name.replace('_', '-')}-{options.new_id()}"
+    if (excess := len(longest) - LONGEST) > 0:
+        raise LaunchError(
+            f"the name of a launch, such as {longest}, may have {LONGEST} characters on SageMaker: "
+            f"choose a name that is shorter by {excess}"
+        )
 
 
-def add_to_make_run(name: str) -> None:
-    """Add the job to ``make run``, after the others and on the output of preprocess."""
-    channels = f"--input_path $(OUT)/dataset --output_path $(OUT)/{name}"
-    line = f"\t$(RUN) entrypoints/{name}.py {channels}\n"
-    makefile = ROOT / "Makefile"
-    text = makefile.read_text(encoding="utf-8")
-    if jobs := re.findall(r"^\t\$\(RUN\) .*\n", text, re.MULTILINE):
-        makefile.write_text(text.replace(jobs[-1], jobs[-1] + line), encoding="utf-8")
+def fill_in(path: str, skeleton: str, placeholders: Mapping[str, str]) -> str:
+    """Return the content of a new file."""
+    text = (ROOT / "scripts" / "skeleton" / skeleton).read_text(encoding="utf-8")
+    text = re.sub("|".join(placeholders), lambda match: placeholders[match.group()], text)
+    # A long name may need another line.
+    ruff = [sys.executable, "-m", "ruff", "format", "--quiet", "--stdin-filename", path, "-"]
+    done = subprocess.run(ruff, input=text, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout
 
 
-def main(name: str) -> None:
+def add_to_table(name: str) -> bytes:
+    """Return ``launch.toml`` with the job after the others, all else as it was."""
+    file = ROOT / config.FILE
+    table = tomlkit.parse(file.read_bytes() if file.exists() else b"")
+    pipeline = table.setdefault("pipeline", tomlkit.table())
+    pipeline.setdefault("jobs", tomlkit.array()).append(name)
+    return tomlkit.dumps(table).encode()
+
+
+def write(files: Mapping[str, str], table: bytes) -> None:
+    """Write the new files and the table; if one cannot be written, nothing is changed."""
+    draft = ROOT / f"{config.FILE}.new"
+    written = [draft]
+    try:
+        draft.write_bytes(table)
+        for path, text in files.items():
+            file = ROOT / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("x", encoding="utf-8") as stream:
+                written.append(file)
+                stream.write(text)
+        draft.replace(ROOT / config.FILE)
+    except BaseException:
+        for file in written:
+            with suppress(OSError):
+                file.unlink()
+        raise
+
+
+def add_job(name: str, channel: str) -> str:
+    """Add a job and return what to do next.
+
+    Args:
+        name: Of the job.
+        channel: The output channel of another job that it reads; empty for the default.
+
+    Raises:
+        LaunchError: The job cannot be added; nothing was changed.
+    """
+    in_table = [jobs.read(each) for each in config.jobs()]
     skeletons = {
         f"entrypoints/{name}.py": "entrypoint.py",
         f"src/{PACKAGE}/{name}.py": "handler.py",
-        f"tests/test_{name}.py": "test.py",
+        f"tests/jobs/test_{name}.py": "test.py",
     }
-    if reason := refusal(name, [ROOT / path for path in skeletons]):
-        sys.exit(f"There can be no job {name!r}: {reason}")
-    names = {"Skeleton": name.title().replace("_", ""), "skeleton": name, "package": PACKAGE}
-    for path, skeleton in skeletons.items():
-        text = (ROOT / "scripts" / "skeleton" / skeleton).read_text(encoding="utf-8")
-        text = re.sub("|".join(names), lambda match: names[match.group()], text)
-        (ROOT / path).write_text(text, encoding="utf-8")
-    # A long name may need another line.
-    subprocess.run([sys.executable, "-m", "ruff", "format", "-q", *skeletons], cwd=ROOT, check=True)
-    add_to_make_run(name)
-    print(*skeletons, NEXT.format(name=name), sep="\n")
+    check_name(name, list(skeletons), in_table)
+    source = find_input(in_table, channel)
+    placeholders = {
+        "Skeleton": name.title().replace("_", ""),
+        "skeleton": name,
+        "package": PACKAGE,
+        **source.placeholders,
+    }
+    files = {path: fill_in(path, file, placeholders) for path, file in skeletons.items()}
+    write(files, add_to_table(name))
+    lines = [*files, f"{config.FILE}: {name} is the last job of the pipeline", ""]
+    if source.writer:
+        lines += [f"It reads the output {source.channel} of {source.writer}. Next:"]
+    else:
+        lines += [
+            f"No job writes its input yet. Name its folder in {config.FILE}:",
+            "",
+            f"  [inputs.{name}]",
+            '  input_path = "data/FOLDER"',
+            "",
+            "Next:",
+        ]
+    lines += ["", "  make check", "  make run", f"  {project.COMMAND} {name} --help"]
+    return "\n".join(lines)
+
+
+def main(name: str, channel: str = "") -> None:
+    try:
+        print(add_job(name, channel))
+    except (LaunchError, OSError) as error:
+        sys.exit(f"make job: {name or 'NAME'}: {error}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

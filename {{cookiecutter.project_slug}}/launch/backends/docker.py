@@ -3,11 +3,12 @@
 import csv
 import io
 import json
+import re
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,12 @@ from .hosts import Exit, Host, HostError, Runner
 
 _TIMEOUT_SECONDS = 60.0
 """How long an engine may take to answer before it is given up on; copies may take longer."""
+
+_GPU_INSTANCE = re.compile(r"ml\.[gp]\d")
+"""Begins an instance type with GPUs, such as ``ml.g5.xlarge`` or ``ml.p4d.24xlarge``."""
+
+_CDI_GPUS = "nvidia.com/gpu=all"
+"""All GPUs, by the name that ``nvidia-ctk cdi generate`` gives them."""
 
 _LABEL = "sagemaker-processing"
 """Labels say which launch made a container or a network: its machine and its temporary folder."""
@@ -45,8 +52,12 @@ def run(launch: Launch, request: Request) -> Run:
             raise LaunchError(str(error)) from error
         raise LaunchError(f"there is no image {image}: `make image` builds it") from error
     remove_abandoned()
+    options = _gpu_options(request)
     return hosts.run(
-        launch, request, lambda workspace: _containers(request, workspace), needs_files=True
+        launch,
+        request,
+        lambda workspace: _containers(request, workspace, options),
+        needs_files=True,
     )
 
 
@@ -74,10 +85,38 @@ def _remove_abandoned() -> None:
                 _remove(kind, each["Id"])
 
 
+def _gpu_options(request: Request) -> list[str]:
+    """Return the options that give the GPUs of this machine to a container.
+
+    There are none unless the instance type of the request has GPUs, and the engine, too: it lists
+    the runtime of the NVIDIA Container Toolkit or, without that, the devices of its CDI files.
+    """
+    cluster = request["ProcessingResources"]["ClusterConfig"]
+    instance_type = next(filter(_GPU_INSTANCE.match, _instance_types(cluster)), "")
+    if not instance_type:
+        return []
+    with suppress(HostError, ValueError):
+        engine = json.loads(_docker("info", "--format", "json"))
+        if "nvidia" in (engine.get("Runtimes") or {}):
+            return ["--gpus", "all"]
+        if any(device.get("ID") == _CDI_GPUS for device in engine.get("DiscoveredDevices") or []):
+            return ["--device", _CDI_GPUS]
+    print(
+        f"{instance_type} has GPUs, but Docker has none on this machine: the job runs without GPUs",
+        flush=True,
+    )
+    return []
+
+
+def _instance_types(cluster: Mapping[str, Any]) -> list[str]:
+    preferences = cluster.get("InstancePreferences", [cluster])
+    return [str(each.get("InstanceType", "")) for each in preferences]
+
+
 @contextmanager
-def _containers(request: Request, workspace: Path) -> Iterator[Runner]:
+def _containers(request: Request, workspace: Path, options: Sequence[str]) -> Iterator[Runner]:
     """Containers, and the network that connects them, which are removed in the end."""
-    containers = _Containers(request, workspace)
+    containers = _Containers(request, workspace, options)
     try:
         containers.make_network()
         yield containers
@@ -91,6 +130,8 @@ class _Containers:
 
     request: Request
     workspace: Path
+    options: Sequence[str]
+    """Further options for each container."""
     _made: list[tuple[str, str]] = field(default_factory=list)
     """Kind and name of what has to be removed, in the order in which it was made."""
 
@@ -104,7 +145,7 @@ class _Containers:
         application = self.request["AppSpecification"]
         entrypoint, *words = application["ContainerEntrypoint"]
         options = ["--name", self._name(host), "--hostname", host.name, "--pull", "never"]
-        options += ["--entrypoint", entrypoint, *self._labels()]
+        options += ["--entrypoint", entrypoint, *self._labels(), *self.options]
         for kind, name in self._made:
             if kind == "network":
                 options += ["--network", name, "--network-alias", host.name]

@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import aws, project, s3
 from ..graph import Pipeline, Step
+from ..metric import MetricError
 from ..project import LaunchError
 from ..run import ExitCode, Run
 from . import sagemaker
@@ -274,7 +275,20 @@ class _Execution:
         ]
         message = "\n".join(reasons) or execution.get("FailureReason", "")
         exit_code = ExitCode.COMPLETED if status == "Completed" else ExitCode.FAILED
-        return Run(self.arn, status, outputs, message, exit_code)
+        metric = self._metric() if status == "Completed" else ""
+        return Run(self.arn, status, outputs, message, exit_code, metric)
+
+    def _metric(self) -> str:
+        """Return the metric that SageMaker has checked; empty if there is none or it is unknown."""
+        metric = self.pipeline.metric
+        address = self.outputs.get(metric.job, {}).get(metric.output) if metric else None
+        if metric is None or address is None:
+            return ""
+        try:
+            return metric.describe(metric.read(s3.read(address.rstrip("/"), metric.file)))
+        except (LaunchError, MetricError) as error:
+            _print(f"{metric.name} cannot be shown: {error}")
+            return ""
 
     def _exit_message(self, state: Mapping[str, Any]) -> str:
         run = self.runs.get(_job_name(state))

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -45,7 +46,7 @@ class Host:
     name: str
     base: Path
     """The folder that represents ``/opt/ml``."""
-    inputs: Mapping[Channel, Path]
+    inputs: dict[Channel, Path]
     """The folder that the job sees as each input."""
 
     def folder(self, channel: Channel) -> Path:
@@ -114,7 +115,7 @@ def run(
         workspace = stack.enter_context(folders.temporary(project.OUT))
         sources = _sources(launch)
         before = {folder: folders.scan(folder) for folder in sources.values()}
-        with folders.writable(workspace):
+        with folders.writable(project.OUT):
             hosts = _prepare(launch, request, workspace, sources, before, needs_files)
         claims = {
             option: stack.enter_context(folders.claim(Path(address), workspace))
@@ -130,14 +131,15 @@ def run(
                 for host in hosts:
                     runner.collect(host)
         except HostError as error:
-            message = "\n".join([str(error), *_changed_inputs(before)])
+            message = "\n".join([_as_in_container(str(error), workspace), *_changed_inputs(before)])
             return Run(launch.name, "Failed", {}, message, ExitCode.FAILED)
         except BaseException:
             for line in _changed_inputs(before):
                 print(line, flush=True)
             raise
         changed = _changed_inputs(before)
-        message = "\n".join(line for line in [_exit_message(hosts, outcome), *changed] if line)
+        left = _as_in_container(_exit_message(hosts, outcome), workspace)
+        message = "\n".join(line for line in [left, *changed] if line)
         if outcome.status != "Completed" or changed:
             status = "Failed" if outcome.status == "Completed" else outcome.status
             return Run(launch.name, status, {}, message, ExitCode.FAILED)
@@ -150,14 +152,12 @@ def run(
 
 def _changed_inputs(before: Mapping[Path, Sequence[File]]) -> list[str]:
     """Describe the first input file that the job changed, if there is one."""
-    changed = [
-        folder / name for folder, files in before.items() for name in folders.changes(files, folder)
-    ]
+    changed = [path for files in before.values() for path in folders.changes(files)]
     return [f"the job changed its own input {path}" for path in changed[:1]]
 
 
 def _sources(launch: Launch) -> dict[Channel, Path]:
-    """Return the folder of each input, downloaded if it is in S3."""
+    """Return the folder or the file of each input, downloaded if it is in S3."""
     return {
         channel: s3.fetch(launch.inputs[channel.option])
         for channel in launch.job.inputs
@@ -177,17 +177,17 @@ def _prepare(
     names = [f"algo-{number + 1}" for number in range(launch.options.instance_count)]
     hosts = []
     for index, name in enumerate(names):
-        inputs = {}
+        host = Host(name, workspace / "hosts" / name, {})
         for channel, source in sources.items():
             share = files[source]
             if channel.option in launch.options.shard:
                 share = share[index :: len(names)]
-            elif needs_files and not _has_links(source, share):
-                inputs[channel] = source
+            elif needs_files and source.is_dir() and not _has_links(source, share):
+                host.inputs[channel] = source
                 continue
-            inputs[channel] = workspace / "inputs" / name / channel.name
-            _link(share, inputs[channel], needs_files)
-        host = Host(name, workspace / "hosts" / name, inputs)
+            mounted = workspace / "inputs" / name / channel.name
+            host.inputs[channel] = mounted if needs_files else host.folder(channel)
+            _link(share, host.inputs[channel], needs_files)
         for folder in ("config", "output", "processing/output"):
             (host.base / folder).mkdir(parents=True)
         for channel in launch.job.outputs:
@@ -323,11 +323,23 @@ def _publish(
             del unpublished[option]
     except BaseException as error:
         kept = [_keep(launch, folder) for folder in unpublished.values() if folder.exists()]
-        message = "; ".join([f"--{option}: {error}" if option else str(error), *kept])
+        reason = _as_in_container(str(error), workspace)
+        message = "; ".join([f"--{option}: {reason}" if option else reason, *kept])
         if not isinstance(error, LaunchError | OSError):
             print(message, flush=True)
             raise
         raise LaunchError(message) from error
+
+
+def _as_in_container(text: str, workspace: Path) -> str:
+    """Replace temporary folders in a message by what a job sees there."""
+    for pattern, path in (
+        ("hosts/[^/]+", "/opt/ml"),
+        ("inputs/[^/]+", runtime.INPUT),
+        ("outputs", runtime.OUTPUT),
+    ):
+        text = re.sub(f"{re.escape(str(workspace))}/{pattern}", path, text)
+    return text
 
 
 def _files(channel: Channel, host: Host) -> Iterator[tuple[Path, str]]:

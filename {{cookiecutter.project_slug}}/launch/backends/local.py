@@ -51,9 +51,6 @@ class _Processes:
     def start(self, host: Host) -> subprocess.Popen[bytes]:
         job = self.launch.job
         _move_paths(host)
-        for channel, folder in host.inputs.items():
-            host.folder(channel).parent.mkdir(parents=True, exist_ok=True)
-            host.folder(channel).symlink_to(folder)
         channels = [*host.inputs, *job.outputs]
         words = [f"--{channel.option}={host.folder(channel)}" for channel in channels]
         with _lock_file(host) as lock:

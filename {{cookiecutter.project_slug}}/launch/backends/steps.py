@@ -1,11 +1,11 @@
 """Runs the steps of a pipeline on this machine, one after the other."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
 from .. import project, s3
 from ..graph import Pipeline
+from ..metric import Metric, MetricError
 from ..options import Launch
 from ..project import LaunchError
 from ..run import ExitCode, Request, Run
@@ -33,23 +33,32 @@ def run(pipeline: Pipeline, run_job: Callable[[Launch, Request], Run]) -> Run:
         if done.status != "Completed":
             return replace(done, outputs=outputs)
         outputs |= {f"{option}.{step.job}": address for option, address in done.outputs.items()}
-    name, problem = f"{project.name()}-{pipeline.options.run_name}", _check_metric(pipeline)
-    if problem:
-        return Run(name, "Failed", outputs, problem, ExitCode.FAILED)
-    return Run(name, "Completed", outputs)
-
-
-def _check_metric(pipeline: Pipeline) -> str:
-    """Return what is wrong with the metric, or an empty string."""
-    metric = pipeline.metric
-    launch = pipeline.step(metric.job).launch
-    output = next(channel for channel in launch.job.outputs if channel.name == metric.output)
+    name = f"{project.name()}-{pipeline.options.run_name}"
+    if pipeline.metric is None:
+        return Run(name, "Completed", outputs)
     try:
-        file = s3.fetch(launch.outputs[output.option]) / metric.file
-        value = float(json.loads(file.read_text(encoding="utf-8"))[metric.name])
-    except (KeyError, LaunchError, OSError, TypeError, ValueError) as error:
-        problem = f"{type(error).__name__}: {error}"
-        return f"{metric.name} cannot be read from {metric.file} of {metric.job}: {problem}"
-    if value >= pipeline.minimum:
-        return ""
-    return f"{metric.name} {value} is below {pipeline.minimum}"
+        value = _read(pipeline.metric, pipeline.step(pipeline.metric.job).launch)
+    except (LaunchError, MetricError) as error:
+        problem = f"{pipeline.metric.name} cannot be read: {error}"
+        return Run(name, "Failed", outputs, problem, ExitCode.FAILED)
+    if not pipeline.metric.accepts(value):
+        problem = f"{pipeline.metric.name} {value} {pipeline.metric.complaint}"
+        return Run(name, "Failed", outputs, f"{problem} {pipeline.metric.limit}", ExitCode.FAILED)
+    return Run(name, "Completed", outputs, metric=pipeline.metric.describe(value))
+
+
+def _read(metric: Metric, launch: Launch) -> float:
+    """Return the metric from the output of its job.
+
+    Raises:
+        LaunchError: The output cannot be read.
+        MetricError: The job has not written the number.
+    """
+    channel = next(channel for channel in launch.job.outputs if channel.name == metric.output)
+    address = launch.outputs[channel.option]
+    try:
+        content = (s3.fetch(address) / metric.file).read_bytes()
+    except OSError as error:
+        place = f"{metric.file} of {metric.job}"
+        raise MetricError(f"{place}: {error.strerror}: {address}/{metric.file}") from error
+    return metric.read(content)

@@ -10,9 +10,9 @@ def build_parser() -> runtime.JobParser:
     parser = runtime.JobParser(__doc__)
     parser.add_argument(
         "--input_path",
-        type=runtime.finished_output,
-        default=f"{runtime.INPUT}/dataset",
-        help="folder written by preprocess",
+        type=runtime.input_type,
+        default=f"{runtime.INPUT}/input_channel",
+        help="input_help",
     )
     parser.add_argument(
         "--output_path",

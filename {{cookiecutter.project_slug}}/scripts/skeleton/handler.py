@@ -15,8 +15,8 @@ class SkeletonHandler:
         """Write ``<host>.txt``: the paths of this host's files below the input, one a line.
 
         Raises:
-            JobError: there is no file.
+            JobError: There is no file.
         """
-        files = self._host.files(input_path, "*.*")
+        files = [path for path in self._host.files(input_path, "*") if path.is_file()]
         lines = [f"{file.relative_to(input_path).as_posix()}\n" for file in files]
         (output_path / f"{self._host.name}.txt").write_text("".join(lines), encoding="utf-8")

@@ -1,6 +1,6 @@
 """The penguins: the columns of the raw tables, and the data set that the jobs hand on.
 
-Source: Gorman, Williams and Fraser (2014), https://doi.org/10.1371/journal.pone.0090081, CC0.
+``data/README.md`` describes them and names their source.
 """
 
 import os
@@ -28,17 +28,15 @@ COLUMNS = {
 TARGET = "species"
 FEATURES = ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g")
 NULL = "NA"
-ALWAYS = "year"
-"""The last column, which every row has."""
 
 
 def load(path: Path) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     """Read one side of a data set: features of shape (n, 4) in mm and g, and n species.
 
-    The rows are sorted, so that what is learnt does not depend on how they were shared out.
+    The rows are sorted, so that the model does not depend on how they were divided into files.
 
     Raises:
-        JobError: there is no row below ``path``, or it was not written by preprocess.
+        JobError: There is no row below ``path``, or it was not written by preprocess.
     """
     frames = [_read(part) for part in files_below(path, "*.parquet")]
     rows = pl.concat(frames).sort(pl.all()) if frames else pl.DataFrame()
@@ -48,27 +46,44 @@ def load(path: Path) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
 
 
 def _read(part: Path) -> pl.DataFrame:
-    with reasons(f"{part}: not a table written by preprocess", part):
-        rows = pl.read_parquet(part, columns=[TARGET, *FEATURES], glob=False)
-    if rows.schema != {name: COLUMNS[name] for name in (TARGET, *FEATURES)}:
-        raise JobError(f"{part}: columns of other types than preprocess writes")
-    return rows
+    columns = {name: COLUMNS[name] for name in (TARGET, *FEATURES)}
+    table = pl.scan_parquet(part, glob=False)
+    unreadable = "not a table written by preprocess"
+    with polars_errors(table, part, unreadable):
+        if table.collect_schema() != columns:
+            raise JobError(f"{part}: {unreadable}: other columns or other types")
+        return table.select(*columns).collect()
 
 
 @contextmanager
-def reasons(otherwise: str, file: Path) -> Iterator[None]:
-    """Say why Polars failed without its words, which quote values: the system's reason, if any.
+def polars_errors(table: pl.LazyFrame, file: Path, unreadable: str) -> Iterator[None]:
+    """Blame ``file`` for an error of Polars only if its ``table`` cannot be read on its own either.
+
+    All other errors are mistakes in a query or come from the system, such as a full disk.
 
     Raises:
-        OSError: the system refused something, such as to open ``file``.
-        JobError: with the text ``otherwise``, and the column that Polars names.
+        JobError: With the system's reason, or else the text ``unreadable`` and the column. The
+            text of Polars quotes values.
+        OSError: The error comes from the system, and not from reading the table.
     """
+    failures = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
     try:
         yield
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        if system := re.search(r"\(os error (\d+)\)", str(error)):
-            number = int(system[1])
-            raise OSError(number, os.strerror(number), str(file)) from error
-        column = re.search("column '([^']*)'", str(error))
-        where = f" in column {column[1]}" if column else ""
-        raise JobError(f"{otherwise}{where}") from error
+    except failures as error:
+        try:
+            table.select(pl.all().null_count()).collect(engine="streaming")
+        except failures as cause:
+            column = re.search("column '([^']*)'", str(cause))
+            where = f" in column {column[1]}" if column else ""
+            number = _os_error(cause)
+            reason = os.strerror(number) if number else f"{unreadable}{where}"
+            raise JobError(f"{file}: {reason}") from cause
+        if number := _os_error(error):
+            raise OSError(number, os.strerror(number)) from error
+        raise
+
+
+def _os_error(error: BaseException) -> int | None:
+    """Return the number of the system's error, which Polars puts into its text only."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return int(number[1]) if number else None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from .dataset import ALWAYS, COLUMNS, FEATURES, NULL, TARGET, reasons
+from .dataset import COLUMNS, FEATURES, NULL, TARGET, polars_errors
 from .runtime import Host, JobError, progress
 
 _READ_AHEAD = str(1 << 20)
@@ -20,9 +20,9 @@ _logger = logging.getLogger(__name__)
 class PreprocessingHandler:
     """Drop the rows that cannot be used and split the rest by a hash of the row.
 
-    The hash makes a row's side its own affair: it stays the same in any order, number or naming
-    of the files, on any number of hosts. It changes with ``seed`` and may change with the version
-    of Polars, which ``poetry.lock`` fixes.
+    Each row's side depends only on that row's contents: it stays the same in any order, number or
+    naming of the files, on any number of hosts. It changes with ``seed`` and may change with the
+    version of Polars, which ``poetry.lock`` fixes.
     """
 
     def __init__(self, test_fraction: float, seed: int, host: Host | None = None) -> None:
@@ -36,8 +36,8 @@ class PreprocessingHandler:
         Files are streamed one after the other, so that memory does not grow with the input.
 
         Raises:
-            JobError: there is no file, a file is not a table of these columns and types, or no
-                row of the whole job can be used.
+            JobError: There is no file, a file is cut off or not a table of these columns and
+                types, or no row of the whole job can be used.
         """
         os.environ.setdefault("POLARS_CSV_CHUNK_SIZE", _READ_AHEAD)
         read = kept = 0
@@ -50,35 +50,46 @@ class PreprocessingHandler:
             raise JobError(f"{input_path}: none of {read} rows is complete")
 
     def _split(self, file: Path, train: Path, test: Path) -> tuple[int, int]:
+        """Split a table and return how many rows were read and kept."""
+        table = _scan(file)
         used = (TARGET, *FEATURES)
         finite = pl.all_horizontal(pl.col(FEATURES).is_finite())
         usable = pl.all_horizontal(pl.col(used).is_not_null()) & finite
         drawn = pl.struct(*COLUMNS).hash(self._seed).cast(pl.Float64) / 2**64
         is_test = pl.when(usable).then(drawn < self._test_fraction)
-        rows = _scan(file).select(*used, ALWAYS, is_test=is_test)
+        rows = table.select(*used, is_test=is_test)
         for part in (train, test):
             part.parent.mkdir(parents=True, exist_ok=True)
-        counts = rows.select(pl.len(), pl.col("is_test").count(), pl.col(ALWAYS).null_count())
+        counts = rows.select(pl.len(), pl.col("is_test").count())
         parts = [
             rows.filter(side).select(used).sink_parquet(part, compression="snappy", lazy=True)
             for side, part in ((~pl.col("is_test"), train), (pl.col("is_test"), test))
         ]
-        with reasons(f"{file}: {_UNREADABLE}", train):
+        with polars_errors(table, file, _UNREADABLE):
             counted, *_ = pl.collect_all([counts, *parts], engine="streaming")
-        read, kept, cut = counted.row(0)
-        if cut:
-            raise JobError(f"{file}: a row has no {ALWAYS}, as in a file that was cut off")
+        read, kept = counted.row(0)
         return read, kept
 
 
 def _scan(file: Path) -> pl.LazyFrame:
     if not file.is_file():
         raise JobError(f"{file}: not a file")
-    rows = pl.scan_csv(
+    table = pl.scan_csv(
         file, glob=False, infer_schema=False, schema_overrides=COLUMNS, null_values=[NULL]
     )
-    with reasons(f"{file}: {_UNREADABLE}", file):
-        found = rows.collect_schema().names()
+    with polars_errors(table, file, _UNREADABLE):
+        found = table.collect_schema().names()
     if missing := [name for name in COLUMNS if name not in found]:
         raise JobError(f"{file}: no column {', '.join(missing)}")
-    return rows
+    if not _ends_with_line_break(file):
+        raise JobError(
+            f"{file}: no line break after the last row, as in a file that was cut off: copy it "
+            "again, or end it with a line break if it is complete"
+        )
+    return table
+
+
+def _ends_with_line_break(file: Path) -> bool:
+    with file.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read() == b"\n"

@@ -9,10 +9,10 @@ from .files import FileDigest, digest_file, files_below
 from .hosts import Host, this_host
 from .job import FINISHED, main
 from .messages import JobError, is_secret
-from .option_types import at_least, existing_dir, finished_output, fraction
+from .option_types import at_least, existing_dir, existing_file, finished_output, fraction
 from .parser import JobParser
 from .progress_bar import progress
-from .records import Record, check_listing, record_names
+from .records import Record, check_listing, check_output, record_names
 from .secret_options import hide_in_message, hide_secrets
 
 __all__ = [
@@ -27,8 +27,10 @@ __all__ = [
     "Record",
     "at_least",
     "check_listing",
+    "check_output",
     "digest_file",
     "existing_dir",
+    "existing_file",
     "files_below",
     "finished_output",
     "fraction",

@@ -36,7 +36,12 @@ def leave_message(reason: str) -> None:
 
 def as_in_container(text: str) -> str:
     """Replace the folder that represents ``/opt/ml`` on another machine by that name."""
-    return text.replace(str(_base()), "/opt/ml")
+    return replace_path(text, _base(), Path("/opt/ml"))
+
+
+def replace_path(text: str, path: Path, shown: Path) -> str:
+    """Replace a path, also where a text quotes it, as that of an ``OSError`` does."""
+    return text.replace(str(path), str(shown)).replace(repr(str(path))[1:-1], str(shown))
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from .messages import JobError
 
 _T = TypeVar("_T")
 
+_SHOWN = 3
+"""How many names of files a message shows."""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -38,8 +41,17 @@ class Host:
         found = sorted(files_below(path, pattern), key=lambda file: -file.lstat().st_size)
         mine = found if path in self.sharded else list(self.share(found))
         if not found and (self.count == 1 or path not in self.sharded):
-            raise JobError(f"{path}: no file matches {pattern}")
+            raise JobError(_nothing_found(path, pattern))
         return mine
+
+
+def _nothing_found(path: Path, pattern: str) -> str:
+    others = [other for other in files_below(path, "*") if not other.is_dir()]
+    if not others:
+        return f"{path} is empty: name a folder that holds files {pattern}"
+    shown = ", ".join(other.relative_to(path).as_posix() for other in others[:_SHOWN])
+    more = ", …" if len(others) > _SHOWN else ""
+    return f"{path}: no file matches {pattern}; it holds {shown}{more}"
 
 
 def this_host() -> Host:

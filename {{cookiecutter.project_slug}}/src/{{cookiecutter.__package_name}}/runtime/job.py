@@ -41,14 +41,14 @@ def main(
     fails, and 128 plus the signal's number after SIGTERM or SIGINT: nothing is published, and the
     reason is in the log and in ``/opt/ml/output/message``.
     """
-    logging.basicConfig(
-        stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
     args = parser.parse(argv)
     started = datetime.now(UTC)
+    publication = Publication({name: getattr(args, name) for name in parser.channels(OUTPUT)})
+    log = logging.StreamHandler(sys.stdout)
+    log.setFormatter(_Formatter(publication))
+    logging.basicConfig(level=logging.INFO, handlers=[log])
     arguments = _arguments(parser, args)
     _logger.info("arguments %s", json.dumps(arguments))
-    publication = Publication({name: getattr(args, name) for name in parser.channels(OUTPUT)})
     on_signal(lambda number: _stop(number, publication))
     try:
         record = _begin_record(Path(parser.prog).stem, arguments, started)
@@ -69,6 +69,17 @@ def main(
         ignore_signals()
         publication.discard()
     _logger.info("%s %.1f s", FINISHED, (datetime.now(UTC) - started).total_seconds())
+
+
+class _Formatter(logging.Formatter):
+    """Names files as they are in the container, and outputs instead of staging folders."""
+
+    def __init__(self, publication: Publication) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self._publication = publication
+
+    def format(self, record: logging.LogRecord) -> str:
+        return as_in_container(self._publication.in_outputs(super().format(record)))
 
 
 def _arguments(parser: JobParser, args: argparse.Namespace) -> dict[str, Any]:
@@ -103,6 +114,7 @@ def _stop(number: signal.Signals, publication: Publication) -> None:
 
 def _report(error: BaseException, publication: Publication) -> None:
     expected = expected_reason(error, publication.folders.values())
-    reason = one_line(as_in_container(expected or raised_at(error)))
+    reason = publication.in_outputs(expected or raised_at(error))
+    reason = one_line(as_in_container(reason))
     _logger.error("%s", reason, exc_info=None if expected else error)
     leave_message(reason)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .container import INPUT, OUTPUT, leave_message
+from .container import INPUT, OUTPUT, as_in_container, leave_message
 from .messages import RejectedError, one_line
-from .option_types import existing_dir, finished_output
+from .option_types import existing_dir, existing_file, finished_output
 from .secret_options import hide_in_message
 
 
@@ -48,6 +48,7 @@ class JobParser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         args = self.parse_args(argv)
         try:
+            self._find_optional_files(args)
             self._check_overlaps(vars(args))
         except RejectedError as error:
             self.error(str(error))
@@ -69,7 +70,8 @@ class JobParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print a message and end with exit code 2; SageMaker shows it as ``ExitMessage``."""
-        message = one_line(hide_in_message(message, sys.argv[1:], self.actions))
+        message = hide_in_message(as_in_container(message), sys.argv[1:], self.actions)
+        message = one_line(message)
         leave_message(f"{self.prog}: {message}")
         super().error(message)
 
@@ -78,6 +80,21 @@ class JobParser(argparse.ArgumentParser):
         return [
             action.dest for action in self.actions if str(action.default).startswith(f"{root}/")
         ]
+
+    def _find_optional_files(self, args: argparse.Namespace) -> None:
+        """Let an optional input that takes a file be the file, if SageMaker has put one there.
+
+        Nobody names it on the command line there, and argparse does not check its default.
+        """
+        for action in self.actions:
+            path = getattr(args, action.dest, None)
+            if action.type is not existing_file or path != action.default:
+                continue
+            if isinstance(path, Path) and path.exists():
+                try:
+                    setattr(args, action.dest, existing_file(str(path)))
+                except argparse.ArgumentTypeError as error:
+                    raise RejectedError(action.dest, error) from error
 
     def _check_overlaps(self, args: Mapping[str, Any]) -> None:
         outputs = self.channels(OUTPUT)

@@ -19,6 +19,7 @@ from itertools import takewhile
 from pathlib import Path
 from stat import S_ISREG
 
+from .container import replace_path
 from .files import digest_files, list_files
 from .messages import JobError, RejectedError
 from .records import Record, record_names
@@ -80,6 +81,12 @@ class Publication:
         for staging in records:
             staging.move([record.name])
 
+    def in_outputs(self, text: str) -> str:
+        """Replace the staging folders in a text by the outputs, which are all that a user knows."""
+        for staging in self._staging.values():
+            text = replace_path(text, staging.path, staging.output)
+        return text
+
     def discard(self) -> None:
         """Remove the staging folders."""
         for staging in self._staging.values():
@@ -92,7 +99,7 @@ class _StagingFolder:
 
     def __init__(self, option: str, output: Path, host: str) -> None:
         self.path = output / f"{_STAGING}{host}"
-        self._output = output
+        self.output = output
         self._descriptor = self._claim(option)
 
     def clear(self) -> None:
@@ -111,28 +118,35 @@ class _StagingFolder:
         """
         files = list_files(self.path)
         for name in record_names(files):
-            raise JobError(f"{self._output / name}: this name is reserved for records")
+            raise JobError(f"{self.output / name}: this name is reserved for records")
         for name, path in files.items():
             if not S_ISREG(path.lstat().st_mode):
-                raise JobError(f"{self._output / name}: only regular files can be published")
+                raise JobError(f"{self.output / name}: only regular files can be published")
         return files
 
     def check_targets(self, record: Record) -> None:
         """Check that nothing is in the way of this host's files and record."""
-        for name in record_names(path.name for path in self._output.iterdir()):
-            if not _is_from_other_host(self._output / name, record):
+        for name in record_names(path.name for path in self.output.iterdir()):
+            if not _is_from_other_host(self.output / name, record):
                 reason = "another job has published here in the meantime"
-                raise JobError(f"{self._output / name}: {reason}")
+                raise JobError(f"{self.output / name}: {reason}")
         for name in record.files:
-            if path := _find_obstacle(self._output, name):
-                raise JobError(f"{path} was written by another job or user in the meantime")
+            if path := _find_obstacle(self.output, name):
+                raise JobError(_written_meanwhile(path))
 
     def move(self, names: Iterable[str]) -> None:
-        """Move files into the output."""
+        """Move files into the output.
+
+        Raises:
+            JobError: A file of that name has appeared there.
+        """
         for name in names:
-            target = self._output / name
+            target = self.output / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            _move(self.path / name, target)
+            try:
+                _move(self.path / name, target)
+            except FileExistsError as error:
+                raise JobError(_written_meanwhile(target)) from error
 
     def remove(self) -> None:
         """Remove the folder and release its lock."""
@@ -157,7 +171,11 @@ class _StagingFolder:
             os.close(descriptor)
             if not owned:
                 advice = f"; if none is, remove {self.path}" if locked is None else ""
-                raise RejectedError(option, f"another job is writing to {self._output}{advice}")
+                raise RejectedError(option, f"another job is writing to {self.output}{advice}")
+
+
+def _written_meanwhile(path: Path) -> str:
+    return f"{path} was written by another job or user in the meantime"
 
 
 def _check_unused(option: str, folder: Path, record: Record) -> None:
@@ -244,10 +262,10 @@ def _move(source: Path, target: Path) -> None:
     try:
         target.hardlink_to(source)
     except FileExistsError:
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
-    except OSError:  # a file system without hard links
+        raise
+    except OSError as error:  # a file system without hard links
         if os.path.lexists(target):
-            raise
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
         source.rename(target)
     else:
         source.unlink()

@@ -1,0 +1,53 @@
+"""Turn the reports of wildlife strikes into a training and a test set."""
+
+import argparse
+from pathlib import Path
+
+from strike_speed import runtime
+
+
+def build_parser() -> runtime.JobParser:
+    parser = runtime.JobParser(__doc__)
+    parser.add_argument(
+        "--input_path",
+        type=runtime.existing_dir,
+        default=f"{runtime.INPUT}/strikes",
+        help="folder of Parquet tables",
+    )
+    parser.add_argument(
+        "--engines_path",
+        type=runtime.existing_file,
+        default=f"{runtime.INPUT}/engines",
+        help="JSON file: lists of aircraft by kind of engine",
+    )
+    parser.add_argument(
+        "--output_path",
+        type=Path,
+        default=f"{runtime.OUTPUT}/dataset",
+        help="folder for the data set: train/ and test/",
+    )
+    parser.add_argument(
+        "--test_fraction",
+        type=runtime.fraction,
+        default=0.25,
+        help="share of the reports that goes to the test set",
+    )
+    parser.add_argument(
+        "--seed", type=runtime.at_least(0), default=0, help="another seed is another split"
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    from strike_speed.preparing import PreparingHandler
+
+    handler = PreparingHandler(
+        test_fraction=args.test_fraction, seed=args.seed, host=runtime.this_host()
+    )
+    handler.run(
+        input_path=args.input_path, engines_path=args.engines_path, output_path=args.output_path
+    )
+
+
+if __name__ == "__main__":
+    runtime.main(build_parser(), run)

@@ -1,0 +1,63 @@
+"""Where the example is: in these files and nowhere else."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+
+from conftest import TEMPLATE, run
+
+EXAMPLE = (
+    "data/",
+    "launch.toml",
+    "entrypoints/",
+    "src/*/*.py",
+    "tests/jobs/",
+)
+"""In a generated repository, besides the list of dependencies in ``pyproject.toml`` and the section
+*The example* of the README; all the rest is machinery."""
+
+EXAMPLE_TESTS = ("example/", "another_model/", "test_another_model.py")
+"""In ``tests/`` of the template."""
+
+
+def is_example(path: str) -> bool:
+    """Whether a file of a generated repository belongs to the example, by its path in it."""
+    if path.endswith("/__init__.py"):
+        return False
+    return any(
+        path.startswith(place) if place.endswith("/") else PurePath(path).match(place)
+        for place in EXAMPLE
+    )
+
+
+def section(readme: str) -> str:
+    """The section of a README about the example."""
+    found = re.search(r"^## The example\n.*?(?=^## |\Z)", readme, flags=re.MULTILINE | re.DOTALL)
+    assert found
+    return found[0]
+
+
+def machinery(project: Path) -> Iterator[str]:
+    """The files of a generated repository that a new model does not touch."""
+    for path in run(project, "git", "ls-files").splitlines():
+        if not is_example(path):
+            yield path
+
+
+def template_tests() -> Iterator[Path]:
+    """The template's tests that know nothing of the example."""
+    folder = TEMPLATE.parent / "tests"
+    for path in sorted(folder.rglob("*.py")):
+        if not path.relative_to(folder).as_posix().startswith(EXAMPLE_TESTS):
+            yield path
+
+
+def paths(document: Path) -> list[str]:
+    """The paths that a document names."""
+    text = document.read_text(encoding="utf-8")
+    return re.findall(r"`((?:hooks|tests|docs|benchmarks|launch|\.ci)/[\w./-]*)", text)
+
+
+def names_example(path: str) -> bool:
+    """Whether a path that a document names is in a room of the example, here or in a repository."""
+    return path.startswith("tests/jobs/") or path.removeprefix("tests/").startswith(EXAMPLE_TESTS)

@@ -1,0 +1,81 @@
+"""The proposal of the newest version of the template, with a local remote and GitHub CLI."""
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import run
+
+BRANCH = "template-update"
+GH = """\
+#!/bin/sh
+echo "$@" >>"$CALLS"
+case "$1 $2" in
+    "pr list") cat "$OPEN" ;;
+esac
+"""
+
+
+@pytest.fixture
+def clone(generated: Path, tmp_path: Path) -> Path:
+    """A clone of the repository; it pushes to ``remote`` and has a GitHub CLI that notes calls."""
+    run(tmp_path, "git", "clone", "--quiet", "--bare", str(generated), "remote")
+    run(tmp_path, "git", "clone", "--quiet", "remote", "clone")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gh").write_text(GH)
+    (tmp_path / "bin" / "gh").chmod(0o755)
+    (tmp_path / "open").touch()
+    (tmp_path / "calls").touch()
+    return tmp_path / "clone"
+
+
+def propose(clone: Path) -> list[str]:
+    """Run the script, and return the calls of the GitHub CLI."""
+    folder = clone.parent
+    (folder / "calls").write_text("")
+    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    run(
+        clone,
+        "scripts/propose_update.sh",
+        PATH=path,
+        CALLS=str(folder / "calls"),
+        OPEN=str(folder / "open"),
+    )
+    return (folder / "calls").read_text().splitlines()
+
+
+def branches(clone: Path) -> set[str]:
+    listed = run(clone.parent / "remote", "git", "branch", "--format", "%(refname:short)")
+    return set(listed.split())
+
+
+def test_nothing_is_proposed_without_a_change(clone: Path) -> None:
+    assert propose(clone) == []
+    assert branches(clone) == {"main"}
+
+
+def test_a_change_becomes_a_pull_request(clone: Path) -> None:
+    before = run(clone, "git", "rev-parse", "main")
+    (clone / "Makefile").write_text("changed")
+    (clone / "new.txt").write_text("new")
+    (clone / "README.md.rej").write_text("rejected")
+    calls = propose(clone)
+    assert [call for call in calls if call.startswith("pr create")]
+    assert "README.md" in "\n".join(calls)
+    remote = clone.parent / "remote"
+    changed = run(remote, "git", "diff", "--name-only", "main", BRANCH).split()
+    assert changed == ["Makefile", "README.md.rej", "new.txt"]
+    assert run(remote, "git", "rev-parse", "main") == before
+
+
+def test_an_open_pull_request_is_updated(clone: Path) -> None:
+    (clone / "Makefile").write_text("changed")
+    propose(clone)
+    run(clone, "git", "switch", "--quiet", "main")
+    (clone / "Makefile").write_text("changed again")
+    (clone.parent / "open").write_text("7\n")
+    calls = propose(clone)
+    assert not [call for call in calls if call.startswith("pr create")]
+    remote = clone.parent / "remote"
+    shown = run(remote, "git", "show", f"{BRANCH}:Makefile")
+    assert shown == "changed again"

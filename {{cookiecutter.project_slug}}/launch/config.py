@@ -1,0 +1,151 @@
+"""What ``launch.toml`` says: the jobs of the pipeline, their inputs and the metric that decides.
+
+Whether it fits the jobs is checked where these are read: see ``options`` and ``pipeline``.
+"""
+
+import math
+import re
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from . import names, project
+from .addresses import clean, is_s3
+from .metric import Metric
+from .project import LaunchError
+
+FILE = "launch.toml"
+
+_TEXTS = ("job", "output", "file", "name")
+_LIMITS = ("minimum", "maximum")
+_KEYS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
+
+def jobs() -> Sequence[str]:
+    """Return the names of the jobs of the pipeline, in the order in which they run.
+
+    There may be none: a repository need not have a pipeline.
+
+    Raises:
+        LaunchError: ``launch.toml`` cannot be read, or names a job twice.
+    """
+    listed = _table(_read(), "pipeline", ["jobs"]).get("jobs", [])
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        raise LaunchError(f"{FILE}: pipeline.jobs must be a list of names in quotes")
+    if twice := sorted({name for name in listed if listed.count(name) > 1}):
+        raise LaunchError(f"{FILE}: pipeline.jobs names {', '.join(twice)} twice")
+    return tuple(listed)
+
+
+def jobs_with_inputs() -> Sequence[str]:
+    """Return the names of the jobs that ``inputs`` knows.
+
+    Raises:
+        LaunchError: ``launch.toml`` cannot be read.
+    """
+    return tuple(_table(_read(), "inputs"))
+
+
+def inputs(job: str) -> Mapping[str, str]:
+    """Return the addresses of a job's inputs, by option: absolute paths or ``s3://``.
+
+    A relative path is relative to the repository, from wherever launch is started.
+
+    Raises:
+        LaunchError: ``launch.toml`` cannot be read.
+    """
+    addresses = _table(_table(_read(), "inputs"), job, prefix="inputs.")
+    for option, address in addresses.items():
+        if not isinstance(address, str) or not address:
+            raise LaunchError(f"{FILE}: inputs.{job}.{option} must be an address in quotes")
+    return {
+        option: clean(address if is_s3(address) else str(project.ROOT / _expand(address)))
+        for option, address in addresses.items()
+    }
+
+
+def metric() -> Metric | None:
+    """Return the metric of the pipeline; ``None`` if there is none.
+
+    Raises:
+        LaunchError: ``launch.toml`` cannot be read, or the metric is incomplete.
+    """
+    content = _read()
+    if "metric" not in content:
+        return None
+    table = _table(content, "metric", [*_TEXTS, *_LIMITS])
+    for key in _TEXTS:
+        if key not in table:
+            raise LaunchError(f"{FILE}: [metric] needs {key}; without [metric], nothing is checked")
+        if not isinstance(table[key], str) or not table[key]:
+            raise LaunchError(f"{FILE}: metric.{key} must be a name in quotes")
+    file = PurePosixPath(table["file"])
+    if file.is_absolute() or ".." in file.parts or not file.name:
+        raise LaunchError(f"{FILE}: metric.file must be a path below the output: {table['file']!r}")
+    if not _KEYS.fullmatch(table["name"]):
+        raise LaunchError(
+            f"{FILE}: metric.name must be keys of letters, digits and underscores, separated by "
+            f"dots, as SageMaker reads it as a JSON path: {table['name']!r}"
+        )
+    limits = [key for key in _LIMITS if key in table]
+    if len(limits) != 1:
+        problem = "both: remove one" if limits else "neither"
+        raise LaunchError(f"{FILE}: [metric] needs either minimum or maximum, and has {problem}")
+    return Metric(
+        job=table["job"],
+        output=table["output"],
+        file=str(file),
+        name=table["name"],
+        limit=_finite(table[limits[0]], f"metric.{limits[0]}"),
+        lower_is_better=limits == ["maximum"],
+    )
+
+
+def _read() -> dict[str, Any]:
+    try:
+        content = tomllib.loads((project.ROOT / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise LaunchError(f"{FILE} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise LaunchError(f"{FILE} is not valid TOML: {error}") from error
+    _check_keys(content, ["pipeline", "inputs", "metric"])
+    return content
+
+
+def _table(
+    parent: Mapping[str, Any], key: str, keys: Collection[str] = (), *, prefix: str = ""
+) -> dict[str, Any]:
+    """Return a table, empty if it is missing; with ``keys``, it may have no others."""
+    table = parent.get(key, {})
+    if not isinstance(table, dict):
+        raise LaunchError(f"{FILE}: {prefix}{key} must be a table: [{prefix}{key}]")
+    if keys:
+        _check_keys(table, keys, prefix=f"{key}.")
+    return table
+
+
+def _check_keys(table: Mapping[str, Any], keys: Collection[str], *, prefix: str = "") -> None:
+    for key in table:
+        if key not in keys:
+            raise LaunchError(f"{FILE}: there is no {prefix}{key}{names.advice(key, keys)}")
+
+
+def _expand(address: str) -> Path:
+    try:
+        return Path(address).expanduser()
+    except RuntimeError as error:
+        raise LaunchError(f"{FILE}: {address}: {error}") from error
+
+
+def _finite(value: Any, key: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise LaunchError(f"{FILE}: {key} must be a number without quotes: {value!r}")

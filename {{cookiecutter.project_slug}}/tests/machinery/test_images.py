@@ -1,0 +1,89 @@
+"""The image of a launch on SageMaker: this commit's, by digest."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from aws_faults import REGION, Faults
+from launch import LaunchError, aws, images, project
+from launch.project import SetupError
+
+ACCOUNT = "123456789012"
+STAMP = "0123456789abcdef0123456789abcdef01234567"
+REPOSITORY = "team/model"
+
+
+pytestmark = pytest.mark.usefixtures("faults")
+
+
+@pytest.fixture(autouse=True)
+def commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECR_REPOSITORY", REPOSITORY)
+    monkeypatch.setattr(project, "stamp", lambda: STAMP)
+
+
+def push(tag: str) -> str:
+    """Push an image, after the repository was created; return its digest."""
+    layer = {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": 1}
+    config = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 1}
+    manifest: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": config | {"digest": f"sha256:{hashlib.sha256(tag.encode()).hexdigest()}"},
+        "layers": [layer | {"digest": f"sha256:{'1' * 64}"}],
+    }
+    ecr = aws.client("ecr")
+    text = json.dumps(manifest)
+    pushed = ecr.put_image(repositoryName=REPOSITORY, imageManifest=text, imageTag=tag)
+    return str(pushed["image"]["imageId"]["imageDigest"])
+
+
+def create_repository() -> None:
+    aws.client("ecr").create_repository(repositoryName=REPOSITORY)
+
+
+@pytest.mark.parametrize(
+    ("region", "domain"),
+    [(REGION, "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn")],
+)
+def test_an_image_is_named_by_digest_with_one_call(
+    faults: Faults, region: str, domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", region)
+    create_repository()
+    push("f" * 40)
+    digest = push(STAMP)
+    faults.clear()
+    registry = f"{ACCOUNT}.dkr.ecr.{region}.{domain}"
+    assert images.in_ecr() == f"{registry}/{REPOSITORY}@{digest}"
+    assert faults.calls.total() == 1
+
+
+def test_an_image_that_was_not_pushed_is_reported() -> None:
+    with pytest.raises(SetupError, match=rf"no repository {REPOSITORY}.*make stack"):
+        images.in_ecr()
+    create_repository()
+    push("f" * 40)
+    with pytest.raises(SetupError, match=rf"no image {REPOSITORY}:{STAMP}.*make push"):
+        images.in_ecr()
+
+
+@pytest.mark.parametrize(
+    ("stamp", "advice"),
+    [(f"{STAMP}-dirty", "commit them, or name an --image"), ("unknown", "git commit")],
+)
+def test_a_tree_that_is_no_commit_has_no_image(
+    faults: Faults, stamp: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project, "stamp", lambda: stamp)
+    with pytest.raises(SetupError, match=advice):
+        images.in_ecr()
+    assert not faults.calls
+
+
+def test_what_ecr_denies_is_said(faults: Faults) -> None:
+    faults.fail("DescribeImages", "AccessDeniedException")
+    with pytest.raises(LaunchError, match=f"{REPOSITORY}:{STAMP}: DescribeImages: AccessDenied"):
+        images.in_ecr()

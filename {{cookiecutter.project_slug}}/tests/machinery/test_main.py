@@ -1,0 +1,126 @@
+"""The command line ``python -m launch``: exit codes and what is printed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from launch import LaunchError, launch, names, plan, project
+from launch.__main__ import main
+
+
+@pytest.fixture
+def data(small_project: Path) -> str:
+    return str(small_project / "data")
+
+
+def test_help_lists_the_jobs(small_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "probe" in capsys.readouterr().out
+    assert main([]) == 2
+    assert small_project.exists()
+
+
+def test_help_of_a_job_lists_its_options_and_those_of_the_launch(
+    data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["probe", "--input_path", data, "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert "--do" in shown
+    assert "--backend {local,docker,sagemaker}" in shown
+    assert "SUPPRESS" not in shown
+    assert project.COMMAND in shown
+    assert "default: None" not in " ".join(shown.split())
+
+
+def test_help_of_a_job_shows_the_address_of_the_table(
+    small_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (small_project / "launch.toml").write_text('[inputs.probe]\ninput_path = "s3://bucket/x"')
+    with pytest.raises(SystemExit):
+        main(["probe", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(default: s3://bucket/x)" in shown
+
+
+@pytest.mark.parametrize("words", [["prepare"], ["probe"], ["probe", "--input_path", "nowhere"]])
+@pytest.mark.usefixtures("small_project")
+def test_a_rejected_launch_prints_one_line(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert len(printed.err.splitlines()) == 1
+
+
+def test_a_plan_is_printed_and_nothing_is_started(
+    data: str, small_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["probe", "--input_path", data, "--do", "x", "--plan"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    planned = plan("probe", input_path=data, do=["x"])
+    assert planned["AppSpecification"]["ImageUri"] == printed["AppSpecification"]["ImageUri"]
+    assert planned["ProcessingInputs"] == printed["ProcessingInputs"]
+    assert not (small_project / "out").exists()
+
+
+@pytest.mark.parametrize("word", ["prob", "pipelin", "cleen", "deply"])
+@pytest.mark.usefixtures("small_project")
+def test_a_misspelt_job_or_verb_is_rejected_with_the_nearest(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word]) == 2
+    printed = capsys.readouterr().err
+    assert any(f"did you mean {name}?" in printed for name in ("probe", *names.VERBS))
+
+
+def test_jobs_without_a_pipeline_are_launched_and_listed(
+    data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pipeline", "--input_path.probe", data]) == 2
+    assert 'jobs = ["probe"]' in capsys.readouterr().err
+    assert main(["probe", "--input_path", data]) == 0
+
+
+def test_the_metric_is_printed_when_a_pipeline_has_completed(
+    small_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["pipeline", "--input_path.make_data", str(small_pipeline / "raw")]
+    assert main([*words, "--min_score", "0.5"]) == 0
+    assert "score 0.75 (minimum 0.5)" in capsys.readouterr().out
+    assert main(words) == 1
+    assert "score 0.75 is below 0.9" in capsys.readouterr().out
+    assert main([*words, "--plan"]) == 0
+    assert json.loads(capsys.readouterr().out)["Steps"]
+
+
+def test_a_table_that_is_wrong_does_not_keep_help_from_listing_the_jobs(
+    small_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (small_pipeline / "launch.toml").write_text("[pipeline")
+    assert main(["--help"]) == 0
+    assert "fit, make_data" in capsys.readouterr().out
+    assert main(["pipeline", "--help"]) == 2
+    assert "launch.toml" in capsys.readouterr().err
+
+
+def test_outputs_are_printed_when_a_job_has_completed(
+    data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["probe", "--input_path", data, "--run_name", "r"]) == 0
+    assert "--output_path" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_job_that_fails_is_told_from_a_rejected_launch(
+    data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["probe", "--input_path", data, "--do", "fail"]) == 1
+    assert "the last host failed" in capsys.readouterr().out
+
+
+def test_in_python_a_rejected_launch_raises(data: str) -> None:
+    with pytest.raises(LaunchError, match="--sed"):
+        launch("probe", input_path=data, sed=1)
