@@ -2,7 +2,7 @@
 # Processing job setup", 2021), step by step. Different are only: the base; the versions, which
 # tools.txt fixes; a virtual environment for pip, which the stand-in base lacks; Poetry 2's name
 # for --no-dev; and the plug-in with which Poetry installs from mirrors.
-ARG BASE_IMAGE=python:3.13-slim
+ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 ARG POETRY_PYPI_MIRROR_URL
 ENV PATH=/opt/venv/bin:$PATH REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt

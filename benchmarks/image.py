@@ -23,7 +23,8 @@ from typing import Any
 from timing import generate
 
 HERE = Path(__file__).resolve().parent
-BASE, OURS, BLOG = "python:3.13-slim", "benchmark/ours", "benchmark/blog"
+VERSION = next(HERE.parent.glob("*cookiecutter*/.python-version")).read_text().strip()
+BASE, OURS, BLOG = f"python:{VERSION}-slim", "benchmark/ours", "benchmark/blog"
 LABEL = "benchmark=image"
 BUILDX = ("docker", "buildx", "build", "--output", "type=docker", "--label", LABEL)
 MARK = "files:"
@@ -86,9 +87,9 @@ def build(project: Path, recipe: Path, image: str, *options: str) -> float:
     settings = output(python, "-m", "pip", "install", "--help", COLUMNS="1000")
     index = re.search(r"\(default (http[^)]+)\)", settings)
     mirror = f"POETRY_PYPI_MIRROR_URL={index[1] if index else ''}"
-    commit = f"SOURCE_COMMIT={time.time_ns()}"
-    arguments = ("--build-arg", mirror, "--build-arg", commit, "--file", recipe, "--tag", image)
-    return seconds(*BUILDX, *arguments, *options, project)
+    values = (mirror, f"BASE_IMAGE={BASE}", f"SOURCE_COMMIT={time.time_ns()}")
+    arguments = [word for value in values for word in ("--build-arg", value)]
+    return seconds(*BUILDX, *arguments, "--file", recipe, "--tag", image, *options, project)
 
 
 def add_dependency(project: Path, name: str) -> None:

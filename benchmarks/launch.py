@@ -137,14 +137,13 @@ def starts(project: Path, folder: Path) -> None:
         assert done.returncode == 2
 
     raw = ("--input_path", "data/penguins")
-    pipeline = ("pipeline", "--input_path.preprocess", "data/penguins")
     compare(
         {
             "entrypoint": lambda: run("-u", "entrypoints/preprocess.py", *raw, *outputs()),
             "launch preprocess --backend local": lambda: launch("preprocess", *raw, *outputs()),
             "a wrong option": reject,
             "--plan of a job": lambda: launch("preprocess", *raw, "--plan"),
-            "--plan of the pipeline": lambda: launch(*pipeline, "--plan"),
+            "--plan of the pipeline": lambda: launch("pipeline", "--plan"),
         },
         baseline="entrypoint",
         rounds=10,

@@ -20,7 +20,6 @@ PACKAGE = SLUG.replace("-", "_")
 TABLE = tomllib.loads((TEMPLATE / "launch.toml").read_text(encoding="utf-8"))
 JOBS: list[str] = TABLE["pipeline"]["jobs"]
 """The example's, in the order in which they run."""
-DATA = next(iter(TABLE["inputs"][JOBS[0]].values()))
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--default-config")
 
 collect_ignore = ["another_model"]  # files of a generated repository

@@ -97,8 +97,8 @@ class Fault:
     names: str = "bad"
     others_speak: bool = False
     """Whether a library prints lines of its own, which cannot be avoided."""
-    of_the_machine: bool = False
-    """Whether it is not the data's fault, so that the log shows where the error was raised."""
+    unforeseen: bool = False
+    """Whether no job has a message of its own for it, and the log shows where it was raised."""
     verifiable: bool = True
     """Whether the file can be compared with a record; if not, inputs that need one are rejected."""
 
@@ -119,7 +119,7 @@ def trial(**changed: object) -> Spoil:
 
 
 CSV = {
-    "no file": Fault(nothing, "no file matches", alone=True, names="raw"),
+    "no file": Fault(nothing, "is empty", alone=True, names="raw"),
     "empty file": Fault(content(b""), "not a CSV table"),
     "header only": Fault(csv(), "none of 0 rows", alone=True, names="raw"),
     "other columns": Fault(content(f"a,b\n{SENTINEL},2\n".encode()), "no column species"),
@@ -171,7 +171,7 @@ TRIALS = {
 FILES = {
     "no permission": Fault(unreadable, "Permission denied", verifiable=False),
     "folder without permission": Fault(
-        unreadable_folder, "Permission denied", names="below", of_the_machine=True, verifiable=False
+        unreadable_folder, "Permission denied", names="below", unforeseen=True, verifiable=False
     ),
     "strange name": Fault(content(b""), "not a", name=STRANGE, names=STRANGE_SHOWN),
     "name of bytes": Fault(
@@ -193,15 +193,13 @@ NOT_A_FILE = {
         "symlink loop": LOOP,
     },
     "trials": {
-        "folder instead": Fault(a_folder, "Is a directory"),
+        "folder instead": Fault(a_folder, "Is a directory", unforeseen=True),
         "symlink loop": LOOP,
     },
 }
 OUTPUTS = {
     "full disk": Fault(nothing, "No space left on device", names="full"),
-    "unwritable output": Fault(
-        unwritable, "Permission denied", names="output", of_the_machine=True
-    ),
+    "unwritable output": Fault(unwritable, "Permission denied", names="output", unforeseen=True),
 }
 WRONG_OUTPUTS = {
     "output is a file": Fault(a_file, "is a file", names="output"),
@@ -335,7 +333,7 @@ def fails(
     assert fault.reason in reason
     assert fault.names in reason
     has_traceback = "Traceback" in "".join(lines)
-    assert has_traceback is fault.of_the_machine
+    assert has_traceback is fault.unforeseen
     if not has_traceback:
         assert all(stamped) or fault.others_speak, lines
         assert stamped[-1]

@@ -505,14 +505,14 @@ def test_a_failure_is_explained(
 ) -> None:
     logged = [f"line {number}" for number in range(LAST_LINES + 5)]
     service.log(*logged)
-    fields = {"failure_reason": "AlgorithmError: exit code: 1", "exit_message": "no column species"}
+    fields = {"failure_reason": "AlgorithmError: exit code: 1", "exit_message": "no column weight"}
     clock.after(60, lambda: service.set_status(status, **fields))
     done = follow()
     assert (done.status, done.exit_code) == (status, ExitCode.FAILED)
-    assert done.exit_message == "no column species"
+    assert done.exit_message == "no column weight"
     printed = lines(capsys)
     explanation = printed[printed.index("FailureReason: AlgorithmError: exit code: 1") :]
-    assert explanation[1] == "ExitMessage: no column species"
+    assert explanation[1] == "ExitMessage: no column weight"
     assert [line.strip() for line in explanation[3:-1]] == [
         f"algo-1 | {line}" for line in logged[-LAST_LINES:]
     ]
