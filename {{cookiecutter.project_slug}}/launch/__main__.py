@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from . import jobs, names
@@ -54,7 +54,8 @@ def _carry_out(verb: str, argv: Sequence[str]) -> int:
         return ExitCode.COMPLETED
     from . import backends
 
-    return _report(backends.run(launch, wanted))
+    run = backends.run(launch, wanted)
+    return _report(run, run.outputs if run.status == "Completed" else {})
 
 
 def _pipeline(verb: str, argv: Sequence[str]) -> int:
@@ -69,17 +70,17 @@ def _pipeline(verb: str, argv: Sequence[str]) -> int:
     from . import backends
 
     if verb == "pipeline":
-        return _report(backends.run_pipeline(parsed))
+        run = backends.run_pipeline(parsed)
+        return _report(run, run.outputs)  # of the steps that have completed
     print(f"deployed: {backends.deploy(parsed)}")
     return ExitCode.COMPLETED
 
 
-def _report(run: Run) -> int:
+def _report(run: Run, outputs: Mapping[str, str]) -> int:
     lines = [f"{run.status}: {run.name}", *(f"  {line}" for line in run.exit_message.splitlines())]
     if run.metric:
         lines.append(f"  {run.metric}")
-    if run.status == "Completed":
-        lines += [f"  --{option} {address}" for option, address in run.outputs.items()]
+    lines += [f"  --{option} {address}" for option, address in outputs.items()]
     try:
         print(*lines, sep="\n", flush=True)
     except BrokenPipeError:

@@ -53,16 +53,20 @@ def inputs(job: str) -> Mapping[str, str]:
     A relative path is relative to the repository, from wherever launch is started.
 
     Raises:
-        LaunchError: ``launch.toml`` cannot be read.
+        LaunchError: ``launch.toml`` cannot be read, or an address is wrong.
     """
     addresses = _table(_table(_read(), "inputs"), job, prefix="inputs.")
     for option, address in addresses.items():
         if not isinstance(address, str) or not address:
-            raise LaunchError(f"{FILE}: inputs.{job}.{option} must be an address in quotes")
+            raise LaunchError(f"{input_key(job, option)} must be an address in quotes")
     return {
-        option: clean(address if is_s3(address) else str(project.ROOT / _expand(address)))
-        for option, address in addresses.items()
+        option: _absolute(address, input_key(job, option)) for option, address in addresses.items()
     }
+
+
+def input_key(job: str, option: str) -> str:
+    """Return where the address of an input is written, for messages."""
+    return f"{FILE}: inputs.{job}.{option}"
 
 
 def metric() -> Metric | None:
@@ -104,13 +108,17 @@ def metric() -> Metric | None:
 
 def _read() -> dict[str, Any]:
     try:
-        content = tomllib.loads((project.ROOT / FILE).read_text(encoding="utf-8"))
+        content = tomllib.loads((project.ROOT / FILE).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise LaunchError(f"{FILE} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise LaunchError(f"{FILE} is not UTF-8: save it as UTF-8") from error
     except ValueError as error:
         raise LaunchError(f"{FILE} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise LaunchError(f"{FILE}: its lists or tables are nested too deeply") from error
     _check_keys(content, ["pipeline", "inputs", "metric"])
     return content
 
@@ -133,11 +141,12 @@ def _check_keys(table: Mapping[str, Any], keys: Collection[str], *, prefix: str 
             raise LaunchError(f"{FILE}: there is no {prefix}{key}{names.advice(key, keys)}")
 
 
-def _expand(address: str) -> Path:
+def _absolute(address: str, key: str) -> str:
     try:
-        return Path(address).expanduser()
-    except RuntimeError as error:
-        raise LaunchError(f"{FILE}: {address}: {error}") from error
+        checked = clean(address)
+        return checked if is_s3(checked) else clean(str(project.ROOT / Path(address).expanduser()))
+    except (ValueError, RuntimeError) as error:
+        raise LaunchError(f"{key}: {error}") from error
 
 
 def _finite(value: Any, key: str) -> float:

@@ -56,20 +56,39 @@ def read(name: str) -> Job:
         raise LaunchError(f"there is no job {name!r}: choose from {', '.join(names())}")
     build_parser = _import(project.ROOT / "entrypoints" / f"{name}.py")
     parser = build_parser()
+    if not isinstance(parser, runtime.JobParser):
+        raise LaunchError(f"entrypoints/{name}.py: build_parser() must return a runtime.JobParser")
     return Job(
         name=name,
-        inputs=_channels(parser, runtime.INPUT),
-        outputs=_channels(parser, runtime.OUTPUT),
+        inputs=_channels(name, parser, runtime.INPUT),
+        outputs=_channels(name, parser, runtime.OUTPUT),
         build_parser=build_parser,
     )
 
 
-def _channels(parser: runtime.JobParser, root: str) -> list[Channel]:
+def _channels(job: str, parser: runtime.JobParser, root: str) -> list[Channel]:
+    file = f"entrypoints/{job}.py"
     options = parser.channels(root)
+    folders: dict[Path, str] = {}
     for action in parser.actions:
-        if action.dest in options and action.option_strings != [f"--{action.dest}"]:
+        if action.dest not in options:
+            continue
+        if action.option_strings != [f"--{action.dest}"]:
             spelled = ", ".join(action.option_strings)
-            raise LaunchError(f"{parser.prog}: name the option {spelled} --{action.dest} only")
+            raise LaunchError(f"{file}: name the option {spelled} --{action.dest} only")
+        if action.nargs is not None:
+            raise LaunchError(
+                f"{file}: --{action.dest} is a channel, which takes one address: remove nargs or "
+                "action"
+            )
+        folder = Path(str(action.default))
+        for other, option in folders.items():
+            if folder.is_relative_to(other) or other.is_relative_to(folder):
+                raise LaunchError(
+                    f"{file}: --{option} and --{action.dest} have the folders {other} and "
+                    f"{folder}: give each channel a folder of its own"
+                )
+        folders[folder] = action.dest
     return [
         Channel(
             option=action.dest,
@@ -88,8 +107,13 @@ def _import(file: Path) -> Callable[[], runtime.JobParser]:
     """Import by path, because an installed distribution may also be named ``entrypoints``."""
     try:
         entrypoint = runpy.run_path(str(file), run_name=f"entrypoints.{file.stem}")
-    except (ImportError, SyntaxError) as error:
-        raise LaunchError(f"{file}: {error}; `make install` installs what it imports") from error
+    except ImportError as error:
+        raise LaunchError(
+            f"{file}: {error}: run `make install`; to add a new library, run "
+            "`.tools/bin/poetry add --lock NAME` first"
+        ) from error
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise LaunchError(f"{file}: {error}") from error
     if "build_parser" not in entrypoint:
         raise LaunchError(f"{file}: it has no function build_parser()")
     build_parser: Callable[[], runtime.JobParser] = entrypoint["build_parser"]

@@ -80,7 +80,7 @@ def _list(keys: Iterable[str]) -> str:
     """Name the first keys of an object."""
     first = list(itertools.islice(keys, _SHOWN_KEYS + 1))
     more = ["..."] if len(first) > _SHOWN_KEYS else []
-    return ", ".join([*first[:_SHOWN_KEYS], *more]) or "none"
+    return ", ".join([*first[:_SHOWN_KEYS], *more]) or "no keys"
 
 
 def _is_finite(value: Any) -> bool:

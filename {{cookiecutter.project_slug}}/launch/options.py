@@ -57,6 +57,13 @@ class Launch:
         names = {option.removeprefix("--") for option, _ in self.typed}
         return {option: self.outputs[option] for option in self.outputs if option in names}
 
+    def place(self, option: str) -> str:
+        """Return where the address of an input or output was written, for messages."""
+        typed = {name.removeprefix("--") for name, _ in self.typed}
+        if option in self.inputs.keys() - self.upstream.keys() - typed:
+            return config.input_key(self.job.name, option)
+        return f"argument --{option}"
+
     @cached_property
     def snapshots(self) -> Mapping[str, Snapshot]:
         """The content of the inputs that are local folders, by option. Reads all of their files."""
@@ -210,7 +217,7 @@ def parse(
     typed, job_words = parser.split(argv)
     options = argparse.Namespace(**{name: parsed.pop(name) for name in parser.launch_options})
     options.run_name = options.run_name or launch_id
-    named = {name: clean(parsed.pop(name)) for name in parser.channels if name in parsed}
+    named = {name: _clean(name, parsed.pop(name)) for name in parser.channels if name in parsed}
     named |= upstream_inputs
     return Launch(
         job=job,
@@ -226,6 +233,13 @@ def parse(
         typed=typed,
         upstream=upstream or {},
     )
+
+
+def _clean(option: str, address: str) -> str:
+    try:
+        return clean(address)
+    except (ValueError, RuntimeError) as error:
+        raise LaunchError(f"argument --{option}: {error}") from error
 
 
 def new_id() -> str:

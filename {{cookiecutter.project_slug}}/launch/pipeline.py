@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, NoReturn
 
 from . import config, jobs, names, options, project, request
@@ -90,14 +91,15 @@ def _read_table() -> _Table:
     """Read the jobs and the metric, and check that they fit.
 
     Raises:
-        LaunchError: There are no jobs, or the metric is none of theirs.
+        LaunchError: There are no jobs, their order or an option is wrong, or the metric is none of
+            theirs.
     """
     listed = config.jobs()
     if not listed:
-        example = "\n\n  [pipeline]\n  jobs = [" + ", ".join(map(repr, jobs.names())) + "]\n\n"
+        example = "\n\n  [pipeline]\n  jobs = [" + ", ".join(map(repr, _sorted_jobs())) + "]\n\n"
         raise LaunchError(
-            f"there is no pipeline: list its jobs in {config.FILE}, in the order in which they run:"
-            + example.replace("'", '"')
+            f"there is no pipeline: list its jobs in {config.FILE}, in the order in which they "
+            "run. Check the order of this example:" + example.replace("'", '"')
         )
     for name in listed:
         if name not in jobs.names():
@@ -106,6 +108,7 @@ def _read_table() -> _Table:
                 f"{config.FILE}: pipeline.jobs: there is no entrypoints/{name}.py{advice}"
             )
     read = {name: jobs.read(name) for name in listed}
+    _check_order(list(read.values()))
     metric = config.metric()
     if metric and metric.job not in read:
         raise LaunchError(
@@ -117,7 +120,60 @@ def _read_table() -> _Table:
             f"{config.FILE}: metric.output is {metric.output!r}, but {metric.job} has no output "
             f"channel of this name{names.advice(metric.output, outputs)}"
         )
-    return _Table(read, metric)
+    table = _Table(read, metric)
+    _check_option_names(table)
+    return table
+
+
+def _sorted_jobs() -> list[str]:
+    """Return the names of all jobs, each after those that write its inputs."""
+    found = [jobs.read(name) for name in jobs.names()]
+    graph = {
+        job.name: [
+            writer.name
+            for writer in found
+            if writer is not job and {item.name for item in job.inputs} & set(_outputs(writer))
+        ]
+        for job in found
+    }
+    try:
+        return list(TopologicalSorter(graph).static_order())
+    except CycleError:
+        return list(graph)
+
+
+def _check_order(listed: Sequence[Job]) -> None:
+    """Reject a job that would not read what it names, because that is written after it."""
+    written: set[str] = set()
+    for index, job in enumerate(listed):
+        for item, writer in itertools.product(job.inputs, listed[index + 1 :]):
+            if item.name not in written and item.name in _outputs(writer):
+                raise LaunchError(
+                    f"{config.FILE}: pipeline.jobs: {job.name} reads {item.name}, which "
+                    f"{writer.name} writes after it: list {writer.name} before {job.name}, or "
+                    "rename the channel in one of them"
+                )
+        written.update(_outputs(job))
+
+
+def _check_option_names(table: _Table) -> None:
+    """Reject an option of the pipeline's own that would take the place of another one."""
+    own = table.parser.option_strings - {"-h", "--help"}
+    for name, parser in table.parsers.items():
+        for option in sorted(own & parser.option_strings):
+            if not table.metric or option != f"--{table.metric.option}":
+                raise LaunchError(
+                    f"entrypoints/{name}.py: {option} is also an option of launch: rename it"
+                )
+            if option.removeprefix("--") in parser.launch_options:
+                raise LaunchError(
+                    f"{config.FILE}: metric.name makes {option}, which is also an option of "
+                    "launch: give the metric another name"
+                )
+            raise LaunchError(
+                f"{config.FILE}: metric.name makes {option}, which is also an option of {name}: "
+                "rename one of them"
+            )
 
 
 def _outputs(job: Job) -> list[str]:
@@ -214,6 +270,12 @@ class _CommandLines:
     def _reject_own(self, job: str, option: str) -> None:
         known = [f"{each}.{job}" for each in self.table.parsers[job].option_strings]
         typed = f"{_shown(option)}.{job}"
+        if _has(self.table.parser.option_strings, option):
+            self.unknown.append(
+                f"unrecognized arguments: {typed}: this option belongs to the pipeline: write "
+                f"{_shown(option)}"
+            )
+            return
         self.unknown.append(f"unrecognized arguments: {typed}{names.similar(typed, known)}")
 
     def _reject_shared(self, option: str) -> None:
@@ -283,6 +345,8 @@ def _naming(job: str) -> Iterator[None]:
     try:
         yield
     except LaunchError as error:
+        if str(error).startswith(config.FILE):
+            raise
         advice = (
             f" (to set an option for this job only: --OPTION.{job})"
             if "argument" in str(error)

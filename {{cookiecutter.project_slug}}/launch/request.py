@@ -157,6 +157,7 @@ def _check_overlaps(launch: Launch) -> None:
     """Reject an output that contains another channel, or lies in one: they would mix."""
     channels = {**launch.inputs, **launch.outputs}
     files = {channel.option for channel in launch.job.inputs if channel.single}
+    unnamed = launch.outputs.keys() - launch.named_outputs.keys()
     for option, address in launch.outputs.items():
         for file in files & launch.inputs.keys():
             if is_s3(address) and address.startswith(launch.inputs[file]):
@@ -165,6 +166,8 @@ def _check_overlaps(launch: Launch) -> None:
                     "that SageMaker would read both: name another address"
                 )
         for other, place in channels.items():
+            if option in unnamed and other in launch.inputs and contains(place, address):
+                raise LaunchError(f"{launch.place(other)}: {place} contains --{option}: {address}")
             if other != option and contains(address, place):
                 raise LaunchError(f"argument --{option}: {address} contains --{other}")
             if other != option and contains(place, address):
@@ -183,7 +186,7 @@ def _check_inputs(launch: Launch) -> list[str]:
     )
     for channel in local_first:
         address = launch.inputs[channel.option]
-        with _naming(channel.option):
+        with _naming(launch, channel.option):
             if channel.option in launch.upstream:
                 _check_upstream(channel, launch.upstream[channel.option])
             elif channel.single and is_s3(address):
@@ -265,7 +268,7 @@ def _read(address: str, name: str) -> bytes:
 def _check_outputs(launch: Launch) -> None:
     """Check that outputs are new; the backend claims them before the job starts."""
     for option, address in launch.outputs.items():
-        with _naming(option):
+        with _naming(launch, option):
             _check_output(launch, address)
 
 
@@ -279,9 +282,9 @@ def _check_output(launch: Launch, address: str) -> None:
 
 
 @contextmanager
-def _naming(option: str) -> Iterator[None]:
-    """Name the option that is rejected, as argparse does."""
+def _naming(launch: Launch, option: str) -> Iterator[None]:
+    """Name the option that is rejected, as argparse does, or its place in ``launch.toml``."""
     try:
         yield
     except LaunchError as error:
-        raise type(error)(f"argument --{option}: {error}") from error
+        raise type(error)(f"{launch.place(option)}: {error}") from error

@@ -112,7 +112,9 @@ def _move_paths(host: Host) -> None:
     file = host.base / "config" / "processingjobconfig.json"
     config = json.loads(file.read_text())
     inputs = [item["S3Input"] for item in config.get("ProcessingInputs", [])]
-    outputs = [item["S3Output"] for item in config["ProcessingOutputConfig"]["Outputs"]]
+    outputs = [
+        item["S3Output"] for item in config.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    ]
     for channel in (*inputs, *outputs):
         channel["LocalPath"] = channel["LocalPath"].replace("/opt/ml", str(host.base), 1)
     file.write_text(json.dumps(config))

@@ -1,4 +1,4 @@
-"""A stand-in for the Docker client: its containers are processes that run the job ``probe``.
+"""A stand-in for the Docker client: its containers are processes that run jobs like ``probe``.
 
 Its state is a folder, named by ``FAKE_DOCKER``, with a folder for each container and network. A
 file ``fail-<words>`` there makes the command that begins with these words fail with the file's
@@ -68,10 +68,11 @@ def start(name: str) -> int:
     channels: tuple[str | Path, ...] = ("--input_path", base / "processing/input/some")
     if "/opt/ml/processing/input/lookup" in made["mounts"]:
         channels += ("--lookup_path", base / "processing/input/lookup")
-    outputs = ("--output_path", base / "processing/output/seen")
+    if (base / "processing/output/seen").exists():
+        channels += ("--output_path", base / "processing/output/seen")
     script, *options = [word for word in made["words"] if word != "-u"]
     process = subprocess.Popen(
-        [sys.executable, "-u", script, *map(str, channels + outputs), *options],
+        [sys.executable, "-u", script, *map(str, channels), *options],
         env=os.environ | made["env"] | {"SAGEMAKER_BASE_DIR": str(base)},
     )
     save("container", name, made | {"State": made["State"] | {"Running": True}, "pid": process.pid})

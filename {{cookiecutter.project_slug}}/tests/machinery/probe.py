@@ -82,6 +82,28 @@ if __name__ == "__main__":
     runtime.main(build_parser(), run)
 '''
 
+WITHOUT_OUTPUTS = '''\
+"""Print the names of the files."""
+
+from {{ cookiecutter.__package_name }} import runtime
+
+
+def build_parser():
+    parser = runtime.JobParser(__doc__)
+    parser.add_argument(
+        "--input_path", type=runtime.existing_dir, default=f"{runtime.INPUT}/some"
+    )
+    return parser
+
+
+def run(args):
+    print(*sorted(path.name for path in args.input_path.iterdir()))
+
+
+if __name__ == "__main__":
+    runtime.main(build_parser(), run)
+'''
+
 
 @pytest.fixture
 def small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

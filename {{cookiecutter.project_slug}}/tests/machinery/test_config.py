@@ -57,6 +57,11 @@ def test_addresses_are_absolute_or_in_s3(
     assert config.inputs("make_data") == {}
 
 
+def test_a_table_may_begin_with_a_byte_order_mark(table: Path) -> None:
+    table.write_text('pipeline.jobs = ["fit"]', encoding="utf-8-sig")
+    assert list(config.jobs()) == ["fit"]
+
+
 @pytest.mark.parametrize(
     ("line", "limit", "lower_is_better"),
     [("minimum = 0.5", 0.5, False), ("maximum = -40", -40.0, True), ("minimum = 0", 0.0, False)],
@@ -88,6 +93,9 @@ def test_a_metric_has_a_minimum_or_a_maximum(
         ("[inputs.fit]\nx = 1", "inputs.fit.x must be an address in quotes"),
         ('[inputs.fit]\nx = ""', "inputs.fit.x must be an address in quotes"),
         ('[inputs.fit]\nx.y = "z"', "inputs.fit.x must be an address in quotes"),
+        ('[inputs.fit]\nx = "a\\u0000b"', "launch.toml: inputs.fit.x: "),
+        ('[inputs.fit]\nx = "s3:/bucket"', "launch.toml: inputs.fit.x: "),
+        (f"x = {'[' * 5000}", "nested too deeply"),
         ("[metric]", "[metric] needs job"),
         ("metric = 1", "metric must be a table: [metric]"),
         (METRIC.replace('output = "model"', "") + "minimum = 1", "[metric] needs output"),
@@ -119,8 +127,8 @@ def test_a_wrong_table_is_rejected(table: Path, text: str, message: str) -> None
 
 
 def test_a_table_that_cannot_be_read_is_rejected(table: Path) -> None:
-    table.write_bytes(b"\xff")
-    with pytest.raises(LaunchError, match=r"launch\.toml"):
+    table.write_text('[inputs.fit]\nx = "Größe"', encoding="latin-1")
+    with pytest.raises(LaunchError, match=r"launch\.toml is not UTF-8: save it as UTF-8"):
         config.jobs()
     table.unlink()
     table.mkdir()

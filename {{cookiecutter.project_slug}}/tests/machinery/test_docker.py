@@ -17,6 +17,7 @@ import fake_docker
 from launch import LaunchError, Run, launch
 from launch.__main__ import main
 from launch.backends import docker, hosts
+from probe import WITHOUT_OUTPUTS
 
 
 @pytest.fixture
@@ -61,6 +62,13 @@ def test_a_job_runs_in_containers(engine: Path, data: Path, count: int) -> None:
     assert [each["hosts"][0] for each in seen] == ["algo-1", "algo-2"][:count]
     assert {each["env"]["COLOUR"] for each in seen} == {"blue"}
     assert all(each["argv"][-2:] == ["--do", "a b"] for each in seen)
+    assert not left(engine)
+
+
+def test_a_job_may_have_no_outputs(engine: Path, data: Path, small_project: Path) -> None:
+    (small_project / "entrypoints" / "silent.py").write_text(WITHOUT_OUTPUTS)
+    run = launch("silent", backend="docker", image="image:tag", input_path=data)
+    assert (run.status, run.outputs, run.exit_message) == ("Completed", {}, "")
     assert not left(engine)
 
 

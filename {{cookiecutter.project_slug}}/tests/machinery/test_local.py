@@ -16,6 +16,7 @@ import pytest
 from aws_faults import BUCKET, store
 from launch import Run, fetch, folders, launch
 from launch.__main__ import main
+from probe import WITHOUT_OUTPUTS
 
 RUN = """
 import sys
@@ -50,6 +51,13 @@ def test_a_job_runs_and_is_given_its_words(data: Path, small_project: Path) -> N
     (host,) = seen(run)
     assert host["files"] == ["1.csv", "2.csv", "below/3.csv"]
     assert host["argv"][-2:] == ["--do", "a b"]
+    assert not left(small_project)
+
+
+def test_a_job_may_have_no_outputs(data: Path, small_project: Path) -> None:
+    (small_project / "entrypoints" / "silent.py").write_text(WITHOUT_OUTPUTS)
+    run = launch("silent", input_path=data)
+    assert (run.status, run.outputs, run.exit_message) == ("Completed", {}, "")
     assert not left(small_project)
 
 

@@ -91,8 +91,10 @@ def test_the_metric_is_printed_when_a_pipeline_has_completed(
     words = ["pipeline", "--input_path.make_data", str(small_pipeline / "raw")]
     assert main([*words, "--min_score", "0.5"]) == 0
     assert "score 0.75 (minimum 0.5)" in capsys.readouterr().out
-    assert main(words) == 1
-    assert "score 0.75 is below 0.9" in capsys.readouterr().out
+    assert main([*words, "--run_name", "r"]) == 1
+    printed = capsys.readouterr().out
+    assert "score 0.75 is below 0.9" in printed
+    assert f"--model_path.fit {small_pipeline / 'out' / 'r' / 'fit' / 'model'}" in printed
     assert main([*words, "--plan"]) == 0
     assert json.loads(capsys.readouterr().out)["Steps"]
 

@@ -63,7 +63,7 @@ def test_what_is_no_finite_number_is_rejected(value: Any, kind: str) -> None:
         ("\xff", "test/m.json of fit is not JSON"),
         ("[" * 100_000, "test/m.json of fit is not JSON"),
         ("[1]", "test/m.json of fit is a list instead of an object with 'classes'"),
-        ("{}", "test/m.json of fit has no key 'classes'"),
+        ("{}", "test/m.json of fit has no key 'classes'; it has no keys"),
         ('{"class": 1, "x": 2}', "no key 'classes'; it has class, x"),
         ('{"classes": 7}', "'classes' in test/m.json of fit is a number instead of an object"),
         ('{"classes": {"b": 1}}', "'classes' in test/m.json of fit has no key 'a'"),

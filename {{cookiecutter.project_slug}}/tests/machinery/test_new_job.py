@@ -79,7 +79,8 @@ def test_a_new_job_runs_alone_and_in_the_pipeline(small_repository: Path) -> Non
     runs = small_repository / "out" / "first"
     listed = (runs / "evaluate" / "evaluate" / "algo-1.txt").read_text().splitlines()
     model = runs / "fit" / "model"
-    assert sorted(listed) == sorted(file.name for file in model.iterdir())
+    assert sorted(listed) == sorted({file.name for file in model.iterdir()} - {"job.json"})
+    assert listed
 
     words = ("evaluate", "--input_path", str(model), "--instance_count", "2", "--run_name", "two")
     done = python(small_repository, "-m", "launch", *words)
@@ -117,6 +118,15 @@ def test_the_table_is_changed_only_where_the_job_is_added(small_repository: Path
     assert after["launch.toml"].decode() == expected
 
 
+def test_a_table_may_begin_with_a_byte_order_mark(small_repository: Path) -> None:
+    file = small_repository / "launch.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + TABLE.replace("\n", "\r\n").encode())
+    make_job(small_repository, "evaluate")
+    table = file.read_bytes().decode("utf-8-sig")
+    assert tomllib.loads(table)["pipeline"]["jobs"] == ["make_data", "fit", "evaluate"]
+    assert "# first\r\n" in table
+
+
 def test_a_job_reads_the_last_output_or_the_one_that_is_named(small_repository: Path) -> None:
     assert "model of fit" in make_job(small_repository, "evaluate")
     assert "evaluate of evaluate" in make_job(small_repository, "publish")
@@ -127,7 +137,18 @@ def test_a_job_reads_the_last_output_or_the_one_that_is_named(small_repository: 
     done = python(small_repository, "-m", "launch", "pipeline", "--run_name", "all")
     assert done.returncode == 0, done.stdout + done.stderr
     described = small_repository / "out" / "all" / "describe" / "describe" / "algo-1.txt"
-    assert {"a.csv", "b.csv"} < set(described.read_text().splitlines())
+    assert set(described.read_text().splitlines()) == {"a.csv", "b.csv"}
+
+
+def test_a_table_that_is_a_symbolic_link_stays_one(small_repository: Path) -> None:
+    table = small_repository / "launch.toml"
+    target = small_repository / "raw" / "table.toml"
+    table.rename(target)
+    table.symlink_to(target)
+    make_job(small_repository, "evaluate")
+    assert table.is_symlink()
+    jobs = tomllib.loads(target.read_text())["pipeline"]["jobs"]
+    assert jobs == ["make_data", "fit", "evaluate"]
 
 
 @pytest.mark.parametrize("table", [None, "", "[pipeline]\njobs = []\n"])
@@ -156,6 +177,8 @@ def test_the_first_job_reads_a_folder(small_repository: Path, table: str | None)
         pytest.param("class", "", "keyword", id="keyword"),
         pytest.param("json", "", "module", id="standard library"),
         pytest.param("pytest", "", "module", id="library"),
+        pytest.param("test_model", "", "test", id="handler that looks like a test"),
+        pytest.param("a'b", "", "lower-case", id="quote"),
         pytest.param("pipeline", "", "launch pipeline", id="verb"),
         pytest.param("fit", "", "entrypoints/fit.py", id="entrypoint"),
         pytest.param("runtime", "", "runtime", id="package"),

@@ -207,6 +207,39 @@ def test_addresses_are_absolute_or_in_s3(tmp_path: Path, monkeypatch: pytest.Mon
     assert launch.outputs == launch.named_outputs == {"output_path": "s3://bucket/new"}
 
 
+@pytest.mark.parametrize("option", ["--input_path", "--output_path"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "S3://bucket/raw",
+        "s3:/bucket",
+        "s3:bucket",
+        "s3://",
+        "s3:///raw",
+        "https://x/y",
+        "file:///x",
+    ],
+)
+def test_other_addresses_are_rejected_with_those_that_are_allowed(
+    option: str, address: str
+) -> None:
+    with pytest.raises(LaunchError, match=rf"argument {option}: .*file, or s3://bucket/prefix"):
+        parse(JOB, ["--input_path", "data", option, address])
+
+
+def test_an_address_with_a_null_byte_is_rejected() -> None:
+    with pytest.raises(LaunchError, match=r"argument --input_path: .*null byte"):
+        parse(JOB, ["--input_path", "a\0b"])
+
+
+@pytest.mark.parametrize("name", ["a:b", "s3", "s3/x", "http:x"])
+def test_a_path_may_have_a_colon(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse(JOB, ["--input_path", name]).inputs == {"input_path": f"{tmp_path}/{name}"}
+
+
 def test_names_of_launches_in_the_same_moment_differ() -> None:
     ids = {new_id() for _ in range(1000)}
     assert len(ids) == 1000

@@ -79,6 +79,7 @@ def test_a_value_is_given_to_the_job_as_it_was_typed(raw: str) -> None:
         (["--rats", "3"], "--rate"),
         (["--sed.fit", "3"], "--seed.fit"),
         (["--rate.fit", "3"], "--rate.fit"),
+        (["--min_score.fit", "3"], "--min_score.fit: this option belongs to the pipeline"),
         (["--no-such", "1", "--sed=3"], "--no-such"),
         (["--seed", "1", "2"], "make_data: unrecognized arguments: 2"),
         (["stray", "--seed", "1"], "stray"),
@@ -305,6 +306,75 @@ def test_a_table_that_does_not_fit_the_jobs_is_rejected(
     with pytest.raises(LaunchError) as caught:
         parse(raw)
     assert re.search(message, str(caught.value), flags=re.DOTALL)
+
+
+def add_option(root: Path, job: str, option: str) -> None:
+    file = root / "entrypoints" / f"{job}.py"
+    added = f'parser.add_argument("{option}", type=int)\n    return parser'
+    file.write_text(file.read_text().replace("return parser", added))
+
+
+@pytest.mark.parametrize(
+    ("job", "option", "metric", "messages"),
+    [
+        ("make_data", "--min_score", "score", ["launch.toml: metric.name", "make_data"]),
+        ("fit", "--min_score", "score", ["launch.toml: metric.name", "--min_score", "fit"]),
+        ("fit", "--cache", "score", ["entrypoints/fit.py: --cache", "rename it"]),
+        ("fit", "--no-cache", "score", ["entrypoints/fit.py: --no-cache", "rename it"]),
+        ("fit", "--x", "runtime_in_seconds", ["launch.toml: metric.name", "option of launch"]),
+    ],
+)
+def test_the_pipeline_takes_no_option_of_a_job_for_its_own(
+    raw: str, small_pipeline: Path, job: str, option: str, metric: str, messages: list[str]
+) -> None:
+    edit_table(small_pipeline, 'name = "score"\nminimum', f'name = "{metric}"\nminimum')
+    if metric != "score":
+        edit_table(small_pipeline, "minimum", "maximum")
+    add_option(small_pipeline, job, option)
+    with pytest.raises(LaunchError) as caught:
+        parse(raw)
+    assert all(each in str(caught.value) for each in messages)
+
+
+def test_a_job_that_reads_what_is_written_after_it_is_rejected(
+    raw: str, small_pipeline: Path
+) -> None:
+    """This holds for optional inputs, too; otherwise, the job would run without them."""
+    text = ENTRYPOINTS["make_data"].replace('OUTPUT}/data"', 'OUTPUT}/prior"')
+    (small_pipeline / "entrypoints" / "guess.py").write_text(text)
+    edit_table(small_pipeline, '"fit"]', '"fit", "guess"]')
+    start = "launch.toml: pipeline.jobs: "
+    with pytest.raises(LaunchError, match=f"^{start}fit reads prior, .*list guess before fit"):
+        parse(raw, "--input_path.guess", raw)
+    edit_table(small_pipeline, '"make_data", "fit", "guess"', '"guess", "fit", "make_data"')
+    with pytest.raises(LaunchError, match=f"^{start}fit reads data, .*list make_data before fit"):
+        parse(raw, "--input_path.guess", raw)
+
+
+def test_the_jobs_of_a_new_table_are_proposed_in_their_order(
+    raw: str, small_pipeline: Path
+) -> None:
+    (small_pipeline / "launch.toml").write_text("[pipeline]\njobs = []")
+    with pytest.raises(LaunchError, match=re.escape('jobs = ["make_data", "fit"]')):
+        parse(raw)
+    made = small_pipeline / "entrypoints" / "make_data.py"
+    made.write_text(made.read_text().replace('INPUT}/raw"', 'INPUT}/model"'))
+    with pytest.raises(LaunchError, match=re.escape('jobs = ["fit", "make_data"]')):
+        parse(raw)  # each reads what the other writes
+
+
+def test_a_wrong_address_is_reported_where_it_is_written(small_pipeline: Path) -> None:
+    table = '[inputs.make_data]\ninput_path = "nowhere"\n[metric]'
+    edit_table(small_pipeline, "[metric]", table)
+    for address in ("nowhere", "https://bucket/raw"):
+        edit_table(small_pipeline, '"nowhere"', f'"{address}"')
+        with pytest.raises(LaunchError) as caught:
+            pipeline.parse([])
+        assert str(caught.value).startswith("launch.toml: inputs.make_data.input_path: ")
+        assert "--OPTION" not in str(caught.value)
+    edit_table(small_pipeline, '"https://bucket/raw"', '"raw"')
+    with pytest.raises(LaunchError, match=r"^make_data: argument --input_path: .*--OPTION"):
+        pipeline.parse(["--input_path", "nowhere"])
 
 
 def test_without_a_table_there_is_no_pipeline_but_there_are_jobs(

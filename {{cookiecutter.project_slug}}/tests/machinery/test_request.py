@@ -124,6 +124,22 @@ def test_missing_wrong_and_empty_inputs_are_told_apart(small_project: Path) -> N
     assert len(messages) == 3
 
 
+def test_a_wrong_address_is_reported_where_it_is_written(small_project: Path, data: str) -> None:
+    table = small_project / "launch.toml"
+    table.write_text('[inputs.probe]\ninput_path = "nowhere"\n')
+    assert rejection().startswith("launch.toml: inputs.probe.input_path: ")
+    assert rejection("--input_path", "absent").startswith("argument --input_path: ")
+    assert prepare("--input_path", data)
+    table.write_text('[inputs.probe]\ninput_path = "data/1.csv"\n')
+    assert rejection().startswith("launch.toml: inputs.probe.input_path: ")
+    (small_project / "out").mkdir()
+    (small_project / "out" / "a").touch()
+    table.write_text('[inputs.probe]\ninput_path = "out"\n')
+    message = rejection("--run_name", "r")
+    assert message.startswith("launch.toml: inputs.probe.input_path: ")
+    assert str(small_project / "out" / "r" / "probe" / "seen") in message
+
+
 @pytest.mark.usefixtures("faults")
 def test_missing_and_wrong_inputs_in_s3_are_told_apart(small_project: Path) -> None:
     assert small_project.exists()

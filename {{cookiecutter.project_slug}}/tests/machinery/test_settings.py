@@ -198,8 +198,9 @@ def git(project: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=project, check=True, stdout=subprocess.PIPE).stdout.decode()
 
 
-def test_scripts_work_in_a_folder_of_any_name(project: Path) -> None:
-    """The image is built and tagged, with a docker that logs how it is called."""
+@pytest.fixture
+def commit(project: Path) -> str:
+    """The commit of a project from which an image can be built."""
     (project / "aws.env").write_text("ECR_REPOSITORY = 'team/model' # c\nAWS_REGION=eu-west-1\n")
     (project / ".python-version").write_text("3.13\n")
     (project / ".dockerignore").write_text("*\n!scripts\n")
@@ -207,12 +208,81 @@ def test_scripts_work_in_a_folder_of_any_name(project: Path) -> None:
     git(project, "init", "--quiet")
     git(project, "add", "--all")
     git(project, "commit", "--quiet", "--message", "Start")
-    commit = git(project, "rev-parse", "HEAD").strip()
+    return git(project, "rev-parse", "HEAD").strip()
+
+
+def docker_calls(project: Path) -> list[str]:
+    log = project.parent / "tools" / "docker.log"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def test_scripts_work_in_a_folder_of_any_name(project: Path, commit: str) -> None:
+    """The image is built and tagged, with a docker that logs how it is called."""
     assert printed(project, "stamp.sh") == f"{commit}\n"
     image = f"team/model:{commit}"
     assert printed(project, "build.sh").splitlines()[-1] == image
     address = printed(project, "tag.sh", ECR_REGISTRY="registry").splitlines()[-1]
     assert address == f"registry/{image}"
-    calls = (project.parent / "tools" / "docker.log").read_text().splitlines()
+    calls = docker_calls(project)
     assert f"--tag {image} " in calls[0]
     assert calls[-1] == f"tag {image} {address}"
+
+
+@pytest.mark.usefixtures("commit")
+@pytest.mark.parametrize("text", ["3.12", "3.12\r\n", " 3.12 \n", "3.12\n3.13\n"])
+def test_the_image_has_the_python_of_the_first_line(project: Path, text: str) -> None:
+    (project / ".python-version").write_text(text, newline="")
+    printed(project, "build.sh")
+    assert "BASE_IMAGE=python:3.12-slim " in docker_calls(project)[0]
+
+
+@pytest.mark.usefixtures("commit")
+@pytest.mark.parametrize("text", [None, "", "\n", "\n3.13\n", "pypy3.11\n", "3\n", "3.13 3.12\n"])
+def test_a_version_of_python_that_cannot_be_read_is_an_error(
+    project: Path, text: str | None
+) -> None:
+    (project / ".python-version").unlink()
+    if text is not None:
+        (project / ".python-version").write_text(text)
+    done = call(project, "build.sh")
+    assert done.returncode == 1
+    assert ".python-version" in done.stderr
+    assert "BASE_IMAGE" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert docker_calls(project) == []
+    (project / "image.env").write_text("BASE_IMAGE=own:1\n")
+    printed(project, "build.sh")
+    assert "BASE_IMAGE=own:1 " in docker_calls(project)[0]
+
+
+@pytest.mark.usefixtures("commit")
+@pytest.mark.parametrize(
+    "line", ["SYSTEM_PACKAGE=git", "base_image=own:1", "MY_BASE_IMAGE=own:1", "BASE_IMAGE own:1"]
+)
+def test_a_line_that_would_be_ignored_is_an_error(project: Path, line: str) -> None:
+    (project / "image.env").write_text(f"# Image\nBASE_IMAGE=own:1\n{line}\n")
+    done = call(project, "build.sh")
+    assert done.returncode == 1
+    assert line in done.stderr
+    for key in ("BASE_IMAGE", "SYSTEM_PACKAGES", "BASE_PACKAGES"):
+        assert key in done.stderr
+    assert docker_calls(project) == []
+
+
+@pytest.mark.usefixtures("commit")
+def test_comments_blank_lines_and_export_are_allowed(project: Path) -> None:
+    text = "\ufeff# Image\n\n  # more\n \nexport BASE_IMAGE = own:1 # c\nBASE_PACKAGES="
+    (project / "image.env").write_text(text, encoding="utf-8", newline="\r\n")
+    printed(project, "build.sh")
+    assert "BASE_IMAGE=own:1 " in docker_calls(project)[0]
+
+
+@pytest.mark.parametrize("name", ["aws.env", "image.env"])
+@pytest.mark.parametrize("setting", ["KEY", "KEY=new"])
+def test_a_folder_instead_of_a_file_is_an_error(project: Path, name: str, setting: str) -> None:
+    (project / name).unlink(missing_ok=True)
+    (project / name).mkdir()
+    done = call(project, "setting.sh", setting)
+    assert done.returncode == 1
+    assert done.stderr.startswith(name)
+    assert len(done.stderr.splitlines()) == 1
