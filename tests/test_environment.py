@@ -129,6 +129,62 @@ def test_a_python_that_the_project_does_not_allow_is_named(project: Path) -> Non
     assert packages(project) == before
 
 
+def minor_version(project: Path) -> int:
+    """The minor version of the Python that the tools have."""
+    code = "import sys; print(sys.version_info.minor)"
+    return int(run(project, ".tools/bin/python", "-c", code))
+
+
+def require_python(project: Path, required: str) -> None:
+    settings = project / "pyproject.toml"
+    line = f'requires-python = "{required}"'
+    settings.write_text(re.sub("(?m)^requires-python = .*", line, settings.read_text()))
+
+
+@pytest.mark.parametrize(
+    "line", ['requires-python = "^3.11"', 'requires-python = "3.11"', "requires-python = 3.11", ""]
+)
+def test_a_range_of_python_that_cannot_be_read_is_one_clear_line(fresh: Path, line: str) -> None:
+    settings = fresh / "pyproject.toml"
+    settings.write_text(re.sub("(?m)^requires-python = .*", line, settings.read_text()))
+    words = fails(fresh, "make", "install")
+    assert 'pyproject.toml: requires-python must be a range such as ">=' in words
+    assert "Traceback" not in words
+
+
+@pytest.mark.parametrize(
+    ("required", "python"),
+    [
+        (">=3.{minor}.99", "python3.{next}"),
+        ("==3.{minor}.99", "/path/to/python3"),
+        ("==3.{next}.1", "/path/to/python3"),
+        (">=3.99", "/path/to/python3"),
+    ],
+)
+def test_only_a_python_that_would_do_is_proposed(fresh: Path, required: str, python: str) -> None:
+    minor = minor_version(fresh)
+    numbers = {"minor": minor, "next": minor + 1}
+    require_python(fresh, required.format(**numbers))
+    words = fails(fresh, "make", "install")
+    assert f"make PYTHON={python.format(**numbers)} install" in words
+
+
+def test_after_a_change_of_the_range_the_lock_is_asked_for(project: Path) -> None:
+    require_python(project, f"==3.{minor_version(project)}.*")
+    assert "make lock" in fails(project, "make", "install")
+
+
+def test_an_empty_python_is_as_none(project: Path) -> None:
+    made = (project / ".tools" / "installed").stat().st_mtime_ns
+    run(project, "make", "install", "PYTHON=")
+    assert (project / ".tools" / "installed").stat().st_mtime_ns == made
+
+
+def test_a_name_of_a_job_is_never_read_by_the_shell(installed_project: Path) -> None:
+    words = fails(installed_project, "make", "job", "NAME=a'b")
+    assert "NAME=evaluate_model" in words
+
+
 def test_another_python_is_used_from_then_on(project: Path, other_python: Path) -> None:
     run(project, "make", "lock", f"PYTHON={other_python}")
     for folder in (".tools", ".venv"):

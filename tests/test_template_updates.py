@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import run
 
 BRANCH = "template-update"
@@ -79,3 +80,14 @@ def test_an_open_pull_request_is_updated(clone: Path) -> None:
     remote = clone.parent / "remote"
     shown = run(remote, "git", "show", f"{BRANCH}:Makefile")
     assert shown == "changed again"
+
+
+def test_the_whole_history_is_there_to_merge_with(clone: Path) -> None:
+    """Without it, what cannot be applied becomes ``.rej`` files instead of conflict markers."""
+    workflow = yaml.safe_load((clone / ".github" / "workflows" / "update.yml").read_text())
+    (checkout,) = [
+        step
+        for step in workflow["jobs"]["update"]["steps"]
+        if step.get("uses", "").startswith("actions/checkout@")
+    ]
+    assert checkout["with"]["fetch-depth"] == 0

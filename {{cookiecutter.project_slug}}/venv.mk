@@ -1,7 +1,6 @@
 # How .venv is made: Poetry decides what is installed, and uv installs it, by hash. Both live in
 # .tools, so that nothing has to be on the machine but Python, git and make.
 
-PYTHON ?= python3
 TOOLS ?= tools.txt
 SCRIPTS := $(dir $(TOOLS))scripts
 
@@ -28,7 +27,7 @@ unexport VIRTUAL_ENV CONDA_PREFIX
 
 # $(call check_python,TARGET): stop if pyproject.toml does not allow the Python of .tools.
 check_python = @.tools/bin/python $(SCRIPTS)/check_python.py \
-	"Choose another, which .tools and .venv are then made with: make PYTHON=python{python} $(1)"
+	"Use another Python: make PYTHON={python} $(1)"
 
 # .venv has the Python of .tools; poetry lock, too, asks the Python of .venv.
 define make_venv
@@ -45,7 +44,8 @@ endef
 define sync
 	$(call check_python,install)
 	$(make_venv)
-	@.tools/bin/python -m poetry export $(1) --output .venv/requirements.txt
+	@.tools/bin/python -m poetry export $(1) --output .venv/requirements.txt || { \
+		echo 'After a change of pyproject.toml, run `make lock`' >&2; exit 1; }
 	@$(FROM_INDEX) $(UV) pip sync --quiet --python .venv --require-hashes --index-strategy unsafe-best-match .venv/requirements.txt || { \
 		! grep '^--extra-index-url' .venv/requirements.txt >&2 || echo "If this index asks for a password, it must be in ~/.netrc" >&2; exit 1; }
 	@cd .venv/lib/python*/site-packages && echo ../../../../src >src.pth
@@ -62,8 +62,8 @@ $(DEV_VENV): .tools/installed pyproject.toml poetry.lock
 # .tools/installed names the Python that .tools was made with. It is made again with another that was
 # asked for (make PYTHON=python3.13), or if that Python is gone: upgraded, or left on another machine.
 LIBRARY := -ISc 'import os; print(os.path.realpath(os.__file__))'
-ifeq ($(origin PYTHON),file)
-MAKER := $(or $(shell file=$$(sed -n 's/^executable = //p' .tools/pyvenv.cfg 2>/dev/null); [ ! -x "$$file" ] || echo "$$file"),$(PYTHON))
+ifeq ($(PYTHON),)
+MAKER := $(or $(shell file=$$(sed -n 's/^executable = //p' .tools/pyvenv.cfg 2>/dev/null); [ ! -x "$$file" ] || echo "$$file"),python3)
 FOUND := $(shell .tools/bin/python $(LIBRARY) 2>/dev/null)
 else
 MAKER := $(PYTHON)

@@ -11,6 +11,25 @@ system_packages=$(scripts/setting.sh SYSTEM_PACKAGES)
 base_packages=$(scripts/setting.sh BASE_PACKAGES)
 command -v docker >/dev/null || { echo "Docker is needed here: https://docs.docker.com/engine/install" >&2; exit 1; }
 
+# A misspelled key would otherwise be ignored.
+keys='BASE_IMAGE|SYSTEM_PACKAGES|BASE_PACKAGES'
+if [[ -e image.env ]]; then
+    unknown=$(LC_ALL=C sed $'1s/^\xEF\xBB\xBF//' image.env |
+        LC_ALL=C grep -Evn "^[[:space:]]*(#.*)?$|^[[:space:]]*(export[[:space:]]+)?($keys)[[:space:]]*=" || true)
+    if [[ $unknown ]]; then
+        echo "image.env can set only ${keys//|/, }. Line ${unknown%%$'\n'*}" >&2
+        exit 1
+    fi
+fi
+if [[ -z $base ]]; then
+    version=$(sed -n '1{s/^[[:space:]]*//;s/[[:space:]]*$//;p;}' .python-version 2>/dev/null || true)
+    if [[ ! $version =~ ^3\.[0-9]+(\.[0-9]+)?$ ]]; then
+        echo "The first line of .python-version must be a version such as 3.13; or set BASE_IMAGE in image.env" >&2
+        exit 1
+    fi
+    base=python:$version-slim
+fi
+
 # The package index that pip uses here, and the passwords of ~/.netrc: the build can read them, the
 # image does not hold them.
 PACKAGE_INDEX=${PIP_INDEX_URL:-$(sed -n 's/^index-url *= *//p' /etc/pip.conf ~/.config/pip/pip.conf 2>/dev/null | tail -n 1 || true)}
@@ -43,7 +62,7 @@ docker buildx build \
     --output type=docker,oci-mediatypes=false \
     --secret id=index,env=PACKAGE_INDEX \
     --secret id=netrc,env=PACKAGE_PASSWORDS \
-    --build-arg "BASE_IMAGE=${base:-python:$(<.python-version)-slim}" \
+    --build-arg "BASE_IMAGE=$base" \
     --build-arg "SYSTEM_PACKAGES=$system_packages" \
     --build-arg "BASE_PACKAGES=$base_packages" \
     --build-arg "SOURCE_COMMIT=$stamp" \

@@ -69,6 +69,8 @@ def check_name(name: str, paths: Sequence[str], in_table: Sequence[jobs.Job]) ->
     """
     if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         raise LaunchError("a name is lower-case words: make job NAME=evaluate_model")
+    if name.startswith("test"):
+        raise LaunchError("pytest collects what begins with `test` as tests: choose another name")
     if name in names.VERBS:
         raise LaunchError(f"`{project.COMMAND} {name}` has another meaning: choose another name")
     spec = importlib.util.find_spec(name)
@@ -99,7 +101,8 @@ def fill_in(path: str, skeleton: str, placeholders: Mapping[str, str]) -> str:
 def add_to_table(name: str) -> bytes:
     """Return ``launch.toml`` with the job after the others, all else as it was."""
     file = ROOT / config.FILE
-    table = tomlkit.parse(file.read_bytes() if file.exists() else b"")
+    text = file.read_bytes().decode("utf-8-sig") if file.exists() else ""
+    table = tomlkit.parse(text)
     pipeline = table.setdefault("pipeline", tomlkit.table())
     pipeline.setdefault("jobs", tomlkit.array()).append(name)
     return tomlkit.dumps(table).encode()
@@ -107,7 +110,8 @@ def add_to_table(name: str) -> bytes:
 
 def write(files: Mapping[str, str], table: bytes) -> None:
     """Write the new files and the table; if one cannot be written, nothing is changed."""
-    draft = ROOT / f"{config.FILE}.new"
+    target = (ROOT / config.FILE).resolve()  # the table may be a symbolic link
+    draft = target.with_name(f"{target.name}.new")
     written = [draft]
     try:
         draft.write_bytes(table)
@@ -117,7 +121,7 @@ def write(files: Mapping[str, str], table: bytes) -> None:
             with file.open("x", encoding="utf-8") as stream:
                 written.append(file)
                 stream.write(text)
-        draft.replace(ROOT / config.FILE)
+        draft.replace(target)
     except BaseException:
         for file in written:
             with suppress(OSError):

@@ -96,6 +96,12 @@ write_setting() {
 
 # Some editors on Windows begin a file with it.
 byte_order_mark=$'\xEF\xBB\xBF'
+for file in aws.env image.env; do
+    if [[ -e $file ]] && [[ -d $file || ! -r $file ]]; then
+        echo "$file cannot be read: it must be a file with lines of the form KEY=value" >&2
+        exit 1
+    fi
+done
 for setting in "$@"; do
     case $setting in
         *=*) write_setting "${setting%%=*}" "${setting#*=}" ;;

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .runtime import Host
+from .runtime import Host, record_names
 
 
 class SkeletonHandler:
@@ -14,9 +14,13 @@ class SkeletonHandler:
     def run(self, input_path: Path, output_path: Path) -> None:
         """Write ``<host>.txt``: the paths of this host's files below the input, one a line.
 
+        The records of the job that wrote the input are left out.
+
         Raises:
             JobError: There is no file.
         """
         files = [path for path in self._host.files(input_path, "*") if path.is_file()]
-        lines = [f"{file.relative_to(input_path).as_posix()}\n" for file in files]
+        names = [file.relative_to(input_path).as_posix() for file in files]
+        records = record_names(names)
+        lines = [f"{name}\n" for name in names if name not in records]
         (output_path / f"{self._host.name}.txt").write_text("".join(lines), encoding="utf-8")

@@ -10,7 +10,7 @@ from package.skeleton import SkeletonHandler
 def test_hosts_list_every_file_once(tmp_path: Path, hosts: int) -> None:
     source, output = tmp_path / "input", tmp_path / "output"
     names = ["a.csv", "b/c.csv", "b/d"]
-    for name in names:
+    for name in [*names, "job.json"]:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(name, encoding="utf-8")
     output.mkdir()
