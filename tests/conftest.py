@@ -28,6 +28,11 @@ pytest.register_assert_rewrite("launching", "jobs")
 Bake = Callable[..., Path]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run tests with an account of their own last: moto has one, and starting another empties it."""
+    items.sort(key=lambda item: item.get_closest_marker("own_account") is not None)
+
+
 def typed(answer: str) -> str:
     """What makes cookiecutter see an answer as it is: it takes one from outside for a template."""
     return f'{{{{ "{json.dumps(answer, ensure_ascii=False)[1:-1]}" }}}}'
@@ -35,11 +40,10 @@ def typed(answer: str) -> str:
 
 def run(folder: Path, *command: str, **env: str) -> str:
     """Run a command that must succeed, as on a user's machine, and return what it prints."""
-    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     done = subprocess.run(
         command,
         cwd=folder,
-        env=environment | env,
+        env=os.environ | env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -60,6 +64,13 @@ def copy_template(folder: Path) -> Path:
     for command in ("init --quiet --initial-branch=main", "add --all", "commit --quiet -m Copy"):
         run(folder, "git", *command.split())
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _environment_of_a_user() -> None:
+    """Forget what `make test` and its environment set, which nobody has who types a command."""
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "VIRTUAL_ENV"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -22,7 +22,7 @@ def blocks(document: Path, language: str = "") -> list[str]:
 
 def machine(home: Path, environment: dict[str, str]) -> dict[str, str]:
     """The environment of somebody who has Python, git, make, Docker and the AWS CLI."""
-    dropped = ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "GITHUB_REPOSITORY")
+    dropped = ("PYTHONDONTWRITEBYTECODE", "GITHUB_REPOSITORY")
     kept = {name: value for name, value in environment.items() if name not in dropped}
     path = f"{home}/venv/bin{os.pathsep}{os.environ['PATH']}"
     return kept | {"PATH": path, "DOCKER_CONFIG": str(home / "docker")}

@@ -18,7 +18,7 @@ from conftest import TEMPLATE, copy_template, run
 from reader import Reader, blocks
 from test_notebook import EXECUTE
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow]
+pytestmark = [pytest.mark.docker, pytest.mark.own_account, pytest.mark.slow]
 
 PAGE = TEMPLATE.parent / "docs" / "another_model.md"
 FILES = TEMPLATE.parent / "tests" / "another_model"
@@ -54,7 +54,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Of somebody who has Python, git, make, Docker and cookiecutter, and no account."""
     folder = tmp_path_factory.mktemp("bin")
     (folder / "cookiecutter").symlink_to(Path(sys.executable).with_name("cookiecutter"))
-    dropped = ("AWS_", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "GITHUB_REPOSITORY")
+    dropped = ("AWS_", "PYTHONDONTWRITEBYTECODE", "GITHUB_REPOSITORY")
     ours = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return ours | {
         "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",

@@ -15,7 +15,7 @@ import pytest
 import registry
 from conftest import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.own_account, pytest.mark.slow]
 
 TOOLS = {"git", "make", "docker", "aws"}
 AWS = {"repository", "image", "bucket", "role", "quota"}

@@ -14,7 +14,7 @@ from conftest import SLUG
 from launching import DATA
 
 pytest_plugins = ["launching", "sdk_environment"]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.own_account, pytest.mark.slow]
 
 BUCKET = "models"
 

@@ -22,7 +22,7 @@ import pytest
 from conftest import SLUG, TEMPLATE, run
 from registry import ACCOUNT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.own_account, pytest.mark.slow]
 
 STACK = TEMPLATE / "infra" / "stack.yaml"
 BUCKET = f"{SLUG}-{ACCOUNT}-{account.REGION}"

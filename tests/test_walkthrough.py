@@ -17,7 +17,7 @@ import registry
 from conftest import JOBS, SLUG, TABLE, TEMPLATE, copy_template, run
 from reader import Reader, blocks, code, machine
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.own_account, pytest.mark.slow]
 
 ROOT = TEMPLATE.parent
 README = ROOT / "README.md"
