@@ -29,7 +29,7 @@ Bake = Callable[..., Path]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run tests with an account of their own last: moto has one, and starting another empties it."""
+    """Run tests with an AWS account of their own last: there is one, and a new one is empty."""
     items.sort(key=lambda item: item.get_closest_marker("own_account") is not None)
 
 
