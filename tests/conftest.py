@@ -54,6 +54,15 @@ def run(folder: Path, *command: str, **env: str) -> str:
     return done.stdout
 
 
+def fails(folder: Path, *command: str, **env: str) -> str:
+    """Run a command that must fail, and return what it prints as errors."""
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode not in (0, 127), done
+    return done.stderr
+
+
 def copy_template(folder: Path) -> Path:
     """The template's files as they are, committed to a repository of their own, on ``main``."""
     root = TEMPLATE.parent

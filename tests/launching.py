@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -296,7 +297,13 @@ def service(
 ) -> Iterator[emulator.Emulator]:
     """The service, with the project's image pushed to it."""
     assert image
-    folder = tmp_path_factory.mktemp("service")
+    with service_with_image(project, tmp_path_factory.mktemp("service")) as service:
+        yield service
+
+
+@contextmanager
+def service_with_image(project: Path, folder: Path) -> Iterator[emulator.Emulator]:
+    """Run the service in a folder, with a bucket and the image of a project."""
     with (
         registry.docker_registry(folder) as images,
         emulator.emulator(images, folder) as service,
@@ -304,8 +311,7 @@ def service(
         where = {"LocationConstraint": "eu-west-1"}
         service.client("s3").create_bucket(Bucket=emulator.BUCKET, CreateBucketConfiguration=where)
         environment = service.environment() | {"DOCKER_CONFIG": str(folder / "docker")}
-        push = ["scripts/push.sh"]
-        subprocess.run(push, cwd=project, env=environment, check=True, capture_output=True)
+        run(project, "scripts/push.sh", **environment)
         yield service
 
 

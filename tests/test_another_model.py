@@ -15,6 +15,7 @@ import emulator
 import pytest
 import registry
 from conftest import TEMPLATE, copy_template, run
+from launching import service_with_image
 from reader import Reader, blocks
 from test_notebook import EXECUTE
 
@@ -169,15 +170,7 @@ def service(
     repository: Repository, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[emulator.Emulator]:
     """SageMaker, with the image that the page builds."""
-    folder = tmp_path_factory.mktemp("service")
-    with (
-        registry.docker_registry(folder) as images,
-        emulator.emulator(images, folder) as service,
-    ):
-        where = {"LocationConstraint": "eu-west-1"}
-        service.client("s3").create_bucket(Bucket=emulator.BUCKET, CreateBucketConfiguration=where)
-        environment = service.environment() | {"DOCKER_CONFIG": str(folder / "docker")}
-        run(repository.folder, "scripts/push.sh", **environment)
+    with service_with_image(repository.folder, tmp_path_factory.mktemp("service")) as service:
         yield service
 
 

@@ -5,13 +5,13 @@ import os
 import re
 import shutil
 import subprocess
-import threading
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import loopback
 import pytest
 from conftest import TEMPLATE, run
 
@@ -57,13 +57,8 @@ def osv() -> Iterator[Osv]:
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        service.address = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with loopback.serve(Handler) as service.address:
         yield service
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,15 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import loopback
 import pytest
-from conftest import JOBS, Bake, run
+from conftest import JOBS, Bake, fails, run
 from packaging.requirements import Requirement
 from registry import images_of, need_engine
 
@@ -39,20 +39,6 @@ def project(fresh: Path) -> Path:
     """The same with an environment, which has few packages for the same reason."""
     run(fresh, "make", "install", "GROUPS=launch")
     return fresh
-
-
-def fails(project: Path, *command: str, **env: str) -> str:
-    done = subprocess.run(
-        command,
-        cwd=project,
-        env=os.environ | env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode not in (0, 127), done
-    return done.stdout
 
 
 def library(python: Path) -> Path:
@@ -297,13 +283,9 @@ def index(project: Path) -> Iterator[Index]:
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        index.address = f"http://127.0.0.1:{server.server_port}/simple"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with loopback.serve(Handler) as address:
+        index.address = f"{address}/simple"
         yield index
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import JOBS, PACKAGE, TABLE, TEMPLATE, Bake, run
+from conftest import JOBS, PACKAGE, TABLE, TEMPLATE, Bake, fails, run
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from registry import images_of, need_engine
@@ -142,14 +142,6 @@ def content(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file()
     }
-
-
-def fails(project: Path, *command: str, **env: str) -> str:
-    done = subprocess.run(
-        command, cwd=project, env=os.environ | env, capture_output=True, text=True, check=False
-    )
-    assert done.returncode not in (0, 127), done
-    return done.stderr
 
 
 @pytest.mark.docker

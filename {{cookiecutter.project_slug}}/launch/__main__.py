@@ -41,9 +41,6 @@ def _carry_out(verb: str, argv: Sequence[str]) -> int:
         return ExitCode.COMPLETED
     if verb in names.VERBS:
         return _pipeline(verb, argv)
-    if verb not in jobs.names():
-        advice = names.advice(verb, [*jobs.names(), *names.VERBS])
-        raise LaunchError(f"there is no job {verb!r}{advice}")
     job = jobs.read(verb)
     launch = parse(job, argv)
     from . import request

@@ -8,6 +8,7 @@ from pathlib import Path
 from {{ cookiecutter.__package_name }} import runtime
 
 from . import project
+from .names import VERBS, advice
 from .project import LaunchError
 
 
@@ -53,7 +54,7 @@ def read(name: str) -> Job:
         LaunchError: There is no such job, or its file cannot be imported.
     """
     if name not in names():
-        raise LaunchError(f"there is no job {name!r}: choose from {', '.join(names())}")
+        raise LaunchError(f"there is no job {name!r}{advice(name, [*names(), *VERBS])}")
     build_parser = _import(project.ROOT / "entrypoints" / f"{name}.py")
     parser = build_parser()
     if not isinstance(parser, runtime.JobParser):

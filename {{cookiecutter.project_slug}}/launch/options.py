@@ -54,13 +54,11 @@ class Launch:
     @property
     def named_outputs(self) -> Mapping[str, str]:
         """The outputs whose address was typed, by option."""
-        names = {option.removeprefix("--") for option, _ in self.typed}
-        return {option: self.outputs[option] for option in self.outputs if option in names}
+        return {name: self.outputs[name] for name in self.outputs if name in self._typed_names}
 
     def place(self, option: str) -> str:
         """Return where the address of an input or output was written, for messages."""
-        typed = {name.removeprefix("--") for name, _ in self.typed}
-        if option in self.inputs.keys() - self.upstream.keys() - typed:
+        if option in self.inputs.keys() - self.upstream.keys() - self._typed_names:
             return config.input_key(self.job.name, option)
         return f"argument --{option}"
 
@@ -72,6 +70,10 @@ class Launch:
             for option, address in self.inputs.items()
             if option not in self.upstream and not is_s3(address)
         }
+
+    @property
+    def _typed_names(self) -> set[str]:
+        return {option.removeprefix("--") for option, _ in self.typed}
 
     def command(self, **changes: str) -> str:
         """Return a command line that launches the same job again, somewhere else.

@@ -8,7 +8,7 @@ import argparse
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -43,9 +43,9 @@ def parse(argv: Sequence[str], *, deployed: bool = False) -> Pipeline:
     lines = _CommandLines(table)
     for option, job, words in _split(argv):
         if job:
-            lines.add_own(job, option, words)
+            lines.add_own(job, option, _typed(option, words))
         else:
-            lines.add_shared(option, words)
+            lines.add_shared(option, _typed(option, words))
     return _prepare(table, lines, deployed=deployed)
 
 
@@ -62,9 +62,9 @@ def from_options(values: Mapping[str, Any], *, deployed: bool = False) -> Pipeli
             if not isinstance(value, Mapping | None):
                 raise LaunchError(f"argument {name}: the options of a job are a dictionary")
             for option, item in (value or {}).items():
-                lines.set_own(name, option, item)
+                lines.add_own(name, f"--{option}", _keyword(option, item))
         else:
-            lines.set_shared(name, value)
+            lines.add_shared(f"--{name}", _keyword(name, value))
     return _prepare(table, lines, deployed=deployed)
 
 
@@ -216,46 +216,27 @@ class _CommandLines:
         """Return the command line of a job, whose own options have precedence."""
         return [*self.shared.get(job, []), *self.own.get(job, [])]
 
-    def add_own(self, job: str, option: str, words: Sequence[str]) -> None:
-        """Add an option that was typed for one job."""
+    def add_own(self, job: str, option: str, words_for: "_WordsFor") -> None:
+        """Add an option for one job."""
         self._check_job(job)
-        if _has(self.table.parsers[job].option_strings, option):
-            self.own.setdefault(job, []).extend(words)
-        else:
+        words = words_for(self.table.parsers[job])
+        if words is None:
             self._reject_own(job, option)
-
-    def add_shared(self, option: str, words: Sequence[str]) -> None:
-        """Add an option that was typed for all jobs that have it."""
-        if _has(self.table.parser.option_strings, option):
-            self.pipeline.extend(words)
-            return
-        parsers = self.table.parsers
-        having = [job for job in parsers if _has(parsers[job].option_strings, option)]
-        for job in having:
-            self.shared.setdefault(job, []).extend(words)
-        if not having:
-            self._reject_shared(option)
-
-    def set_own(self, job: str, name: str, value: Any) -> None:
-        """Add a keyword argument for one job."""
-        words = options.to_words(self.table.parsers[job].actions, {name: value})
-        if name in _names(self.table.parsers[job].actions):
-            self.own.setdefault(job, []).extend(words)
         else:
-            self._reject_own(job, f"--{name}")
+            self.own.setdefault(job, []).extend(words)
 
-    def set_shared(self, name: str, value: Any) -> None:
-        """Add a keyword argument for all jobs that have it, each as its own parser reads it."""
-        if name in _names(self.table.parser.actions):
-            self.pipeline.extend(options.to_words(self.table.parser.actions, {name: value}))
+    def add_shared(self, option: str, words_for: "_WordsFor") -> None:
+        """Add an option for the pipeline or else for all jobs that have it."""
+        own = words_for(self.table.parser)
+        if own is not None:
+            self.pipeline.extend(own)
             return
-        parsers = self.table.parsers
-        having = [job for job in parsers if name in _names(parsers[job].actions)]
-        for job in having:
-            words = options.to_words(parsers[job].actions, {name: value})
+        by_job = {job: words_for(parser) for job, parser in self.table.parsers.items()}
+        found = {job: words for job, words in by_job.items() if words is not None}
+        for job, words in found.items():
             self.shared.setdefault(job, []).extend(words)
-        if not having:
-            self._reject_shared(f"--{name}")
+        if not found:
+            self._reject_shared(option)
 
     def check(self) -> None:
         """Reject options that nobody has."""
@@ -299,8 +280,23 @@ def _shown(option: str) -> str:
     return option if option.startswith("--") else option[:2]
 
 
-def _names(actions: Sequence[argparse.Action]) -> set[str]:
-    return {action.dest for action in actions}
+_WordsFor = Callable[["LaunchParser | _Parser"], Sequence[str] | None]
+"""Gives the words of an option for a parser; ``None`` if the parser does not have it."""
+
+
+def _typed(option: str, words: Sequence[str]) -> _WordsFor:
+    """An option as it was typed."""
+    return lambda parser: words if _has(parser.option_strings, option) else None
+
+
+def _keyword(name: str, value: Any) -> _WordsFor:
+    """A keyword argument, whose words depend on how the parser reads them."""
+
+    def words(parser: "LaunchParser | _Parser") -> Sequence[str] | None:
+        known = any(action.dest == name for action in parser.actions)
+        return options.to_words(parser.actions, {name: value}) if known else None
+
+    return words
 
 
 def _prepare(table: _Table, lines: _CommandLines, *, deployed: bool) -> Pipeline:

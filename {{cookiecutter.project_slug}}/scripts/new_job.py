@@ -14,12 +14,10 @@ import tomlkit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder that contains launch/
 
-from launch import config, jobs, names, options, project
+from launch import config, jobs, limits, names, options, project
 from launch.project import ROOT, LaunchError
 
 PACKAGE = next(ROOT.glob("src/*/runtime")).parent.name
-LONGEST = 63
-"""Characters in the name of a processing job on SageMaker."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +78,11 @@ def check_name(name: str, paths: Sequence[str], in_table: Sequence[jobs.Job]) ->
     taken += [f"an output of {job.name}" for job in in_table if name in output_names(job)]
     if taken:
         raise LaunchError(f"{taken[0]} has this name: choose another name")
-    longest = f"{project.name()}-{name.replace('_', '-')}-{options.new_id()}"
-    if (excess := len(longest) - LONGEST) > 0:
-        raise LaunchError(
-            f"the name of a launch, such as {longest}, may have {LONGEST} characters on SageMaker: "
-            f"choose a name that is shorter by {excess}"
-        )
+    launched = f"{project.name()}-{name.replace('_', '-')}-{options.new_id()}"
+    try:
+        limits.check("CreateProcessingJob", {"ProcessingJobName": launched})
+    except LaunchError as error:
+        raise LaunchError(f"{error}: choose a shorter name than in {launched}") from error
 
 
 def fill_in(path: str, skeleton: str, placeholders: Mapping[str, str]) -> str:

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from launch import project
-
-REPOSITORY = Path(__file__).parents[2]
+from repositories import make_repository
 
 PROBE = '''\
 """Do what a test asks for."""
@@ -108,15 +106,8 @@ if __name__ == "__main__":
 @pytest.fixture
 def small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with the job ``probe`` and a folder of data, which launch takes for its own."""
-    root = tmp_path / "it's \\a project"
-    (root / "entrypoints").mkdir(parents=True)
-    (root / "entrypoints" / "probe.py").write_text(PROBE)
-    (root / "src").symlink_to(REPOSITORY / "src")
-    (root / "scripts").symlink_to(REPOSITORY / "scripts")
-    (root / "pyproject.toml").write_text('[project]\nname = "small"\n')
+    root = make_repository(tmp_path / "it's \\a project", {"probe": PROBE}, monkeypatch)
     for name in ("1.csv", "2.csv", "below/3.csv"):
         (root / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "data" / name).write_text(name)
-    monkeypatch.setattr(project, "ROOT", root)
-    monkeypatch.setattr(project, "OUT", root / "out")
     return root

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from aws_faults import Faults
-from launch import aws, project
-
-REPOSITORY = Path(__file__).parents[2]
+from launch import aws
+from repositories import make_repository
 
 MAKE_DATA = '''\
 """Copy the raw files, and do what a test asks for."""
@@ -104,19 +103,11 @@ minimum = 0.9
 @pytest.fixture
 def small_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The repository, which launch takes for its own; the folder ``raw`` in it has two files."""
-    root = tmp_path / "repository"
-    (root / "entrypoints").mkdir(parents=True)
-    for name, text in ENTRYPOINTS.items():
-        (root / "entrypoints" / f"{name}.py").write_text(text)
-    (root / "src").symlink_to(REPOSITORY / "src")
-    (root / "scripts").symlink_to(REPOSITORY / "scripts")
-    (root / "pyproject.toml").write_text('[project]\nname = "small"\n')
+    root = make_repository(tmp_path / "repository", ENTRYPOINTS, monkeypatch)
     (root / "launch.toml").write_text(TABLE)
     (root / "raw").mkdir()
     (root / "raw" / "a.csv").write_text("a")
     (root / "raw" / "b.csv").write_text("b")
-    monkeypatch.setattr(project, "ROOT", root)
-    monkeypatch.setattr(project, "OUT", root / "out")
     return root
 
 

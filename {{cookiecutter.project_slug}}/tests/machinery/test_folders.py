@@ -22,22 +22,9 @@ from hypothesis import strategies as st
 
 from launch import folders
 from launch.project import LaunchError
+from trees import content, write
 
 NOBODY = 65534
-
-
-def write(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Write files below a folder, in the order of the mapping."""
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return folder
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder, hidden ones included."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @contextmanager
@@ -105,6 +92,7 @@ import sys
 from pathlib import Path
 from launch import folders
 from launch.project import LaunchError
+from trees import content, write
 
 while not Path(sys.argv[1]).exists():
     pass

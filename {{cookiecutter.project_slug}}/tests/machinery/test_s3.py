@@ -15,6 +15,7 @@ from botocore.exceptions import SSOTokenLoadError, UnauthorizedSSOTokenError
 from aws_faults import BUCKET, REGION, Faults, store, stored
 from launch import aws, folders, project, s3
 from launch.project import LaunchError, SetupError
+from trees import content, write
 
 pytestmark = pytest.mark.usefixtures("faults")
 
@@ -25,20 +26,6 @@ SHA256 = {
 }
 RESULT = {"part/a.csv": b"1", "rest/b.csv": b"22"}
 OUTPUT = f"s3://{BUCKET}/results/dataset"
-
-
-def write(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Write files below a folder."""
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return folder
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder, hidden ones included."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def record(files: Mapping[str, bytes] = RESULT, **changes: Any) -> bytes:

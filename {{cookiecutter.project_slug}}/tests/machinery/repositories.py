@@ -1,0 +1,25 @@
+"""Small repositories of tests, which launch takes for its own."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from launch import project
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def make_repository(
+    root: Path, entrypoints: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Make a repository named ``small`` with these entrypoints, and let launch take it."""
+    (root / "entrypoints").mkdir(parents=True)
+    for name, text in entrypoints.items():
+        (root / "entrypoints" / f"{name}.py").write_text(text)
+    (root / "src").symlink_to(REPOSITORY / "src")
+    (root / "scripts").symlink_to(REPOSITORY / "scripts")
+    (root / "pyproject.toml").write_text('[project]\nname = "small"\n')
+    monkeypatch.setattr(project, "ROOT", root)
+    monkeypatch.setattr(project, "OUT", root / "out")
+    return root
