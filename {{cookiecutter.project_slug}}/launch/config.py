@@ -1,4 +1,4 @@
-"""What ``launch.toml`` says: the jobs of the pipeline, their inputs and the metric that decides.
+"""Reads ``launch.toml``: the jobs of the pipeline, their inputs and the metric.
 
 Whether it fits the jobs is checked where these are read: see ``options`` and ``pipeline``.
 """

@@ -1,4 +1,4 @@
-"""What a pipeline is: the steps, the jobs that they run and the metric that decides."""
+"""A pipeline: its steps, the jobs that they run and the metric."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What both rooms share: ``jobs`` holds the tests of your jobs, ``machinery`` all others.
+"""Fixtures for all tests: those of your jobs in ``jobs``, all others in ``machinery``.
 
 Handlers are imported where they run, not at the top of a file: every worker reads every file of
 tests, and would load the handlers' libraries to do so.
