@@ -37,6 +37,11 @@ class Job:
     build_parser: Callable[[], runtime.JobParser]
 
     @property
+    def output_names(self) -> list[str]:
+        """The names of the output channels."""
+        return [channel.name for channel in self.outputs]
+
+    @property
     def entrypoint(self) -> list[str]:
         """The command that starts the job in its container."""
         return ["python", "-u", f"entrypoints/{self.name}.py"]

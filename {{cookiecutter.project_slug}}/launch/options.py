@@ -223,7 +223,7 @@ def parse(
     named |= upstream_inputs
     return Launch(
         job=job,
-        name=f"{project.name()}-{job.name.replace('_', '-')}-{launch_id}",
+        name=launch_name(job.name, launch_id),
         options=options,
         inputs={item.option: named[item.option] for item in job.inputs if item.option in named},
         outputs={
@@ -242,6 +242,11 @@ def _clean(option: str, address: str) -> str:
         return clean(address)
     except (ValueError, RuntimeError) as error:
         raise LaunchError(f"argument --{option}: {error}") from error
+
+
+def launch_name(job: str, launch_id: str) -> str:
+    """Return the name of a processing job; SageMaker allows no underscores."""
+    return f"{project.name()}-{job.replace('_', '-')}-{launch_id}"
 
 
 def new_id() -> str:

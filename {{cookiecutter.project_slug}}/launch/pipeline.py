@@ -115,7 +115,7 @@ def _read_table() -> _Table:
             f"{config.FILE}: metric.job is {metric.job!r}, which pipeline.jobs does not list"
             f"{names.advice(metric.job, listed)}"
         )
-    if metric and metric.output not in (outputs := _outputs(read[metric.job])):
+    if metric and metric.output not in (outputs := read[metric.job].output_names):
         raise LaunchError(
             f"{config.FILE}: metric.output is {metric.output!r}, but {metric.job} has no output "
             f"channel of this name{names.advice(metric.output, outputs)}"
@@ -132,7 +132,7 @@ def _sorted_jobs() -> list[str]:
         job.name: [
             writer.name
             for writer in found
-            if writer is not job and {item.name for item in job.inputs} & set(_outputs(writer))
+            if writer is not job and {item.name for item in job.inputs} & set(writer.output_names)
         ]
         for job in found
     }
@@ -147,13 +147,13 @@ def _check_order(listed: Sequence[Job]) -> None:
     written: set[str] = set()
     for index, job in enumerate(listed):
         for item, writer in itertools.product(job.inputs, listed[index + 1 :]):
-            if item.name not in written and item.name in _outputs(writer):
+            if item.name not in written and item.name in writer.output_names:
                 raise LaunchError(
                     f"{config.FILE}: pipeline.jobs: {job.name} reads {item.name}, which "
                     f"{writer.name} writes after it: list {writer.name} before {job.name}, or "
                     "rename the channel in one of them"
                 )
-        written.update(_outputs(job))
+        written.update(job.output_names)
 
 
 def _check_option_names(table: _Table) -> None:
@@ -174,10 +174,6 @@ def _check_option_names(table: _Table) -> None:
                 f"{config.FILE}: metric.name makes {option}, which is also an option of {name}: "
                 "rename one of them"
             )
-
-
-def _outputs(job: Job) -> list[str]:
-    return [channel.name for channel in job.outputs]
 
 
 def _split(argv: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:

@@ -44,19 +44,14 @@ def find_input(in_table: Sequence[jobs.Job], channel: str) -> Input:
     Raises:
         LaunchError: No job of the table writes the channel.
     """
-    writers = {output: job.name for job in in_table for output in output_names(job)}
+    writers = {output: job.name for job in in_table for output in job.output_names}
     if channel in writers:
         return Input(channel, writers[channel])
     if channel:
         advice = names.advice(channel, writers)
         raise LaunchError(f"no job in {config.FILE} writes an output {channel!r}{advice}")
-    defaults = [output_names(job)[0] for job in in_table if job.outputs]
+    defaults = [job.output_names[0] for job in in_table if job.outputs]
     return Input(defaults[-1], writers[defaults[-1]]) if defaults else Input("raw", None)
-
-
-def output_names(job: jobs.Job) -> list[str]:
-    """Return the names of a job's output channels."""
-    return [output.name for output in job.outputs]
 
 
 def check_name(name: str, paths: Sequence[str], in_table: Sequence[jobs.Job]) -> None:
@@ -75,10 +70,10 @@ def check_name(name: str, paths: Sequence[str], in_table: Sequence[jobs.Job]) ->
     if keyword.iskeyword(name) or (spec and spec.origin):
         raise LaunchError("Python has a module or keyword of this name: choose another name")
     taken = [path for path in (*paths, f"src/{PACKAGE}/{name}") if (ROOT / path).exists()]
-    taken += [f"an output of {job.name}" for job in in_table if name in output_names(job)]
+    taken += [f"an output of {job.name}" for job in in_table if name in job.output_names]
     if taken:
         raise LaunchError(f"{taken[0]} has this name: choose another name")
-    launched = f"{project.name()}-{name.replace('_', '-')}-{options.new_id()}"
+    launched = options.launch_name(name, options.new_id())
     try:
         limits.check("CreateProcessingJob", {"ProcessingJobName": launched})
     except LaunchError as error:
