@@ -295,8 +295,9 @@ def test_every_entrypoint_is_a_job(name: str) -> None:
 
 
 def test_an_unknown_job_is_rejected() -> None:
-    with pytest.raises(LaunchError, match=jobs.names()[0]):
+    with pytest.raises(LaunchError, match="prepare_nothing") as error:
         jobs.read("prepare_nothing")
+    assert any(name in str(error.value) for name in jobs.names())
 
 
 @pytest.mark.parametrize(
