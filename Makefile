@@ -1,5 +1,5 @@
 PROJECT := {{cookiecutter.project_slug}}
-TOOLS := $(PROJECT)/tools.txt
+TOOLS := $(PROJECT)/tools
 DEFAULT_GROUPS := dev
 CHECK := .ci/run
 include $(PROJECT)/venv.mk
@@ -43,17 +43,28 @@ fuzz: install ## bake 2,000 times with answers of every kind, and count what cam
 moments: install ## stop and kill each job at 300 moments, and count what was left
 	MOMENTS=100 .venv/bin/python -m pytest -s tests/example/test_moments.py
 
-.PHONY: lock
-lock: .tools/installed ## update both lock files: the template's own and the shipped one
-	$(call check_python,lock)
+# $(call lock_all,TARGET,COMMAND OF POETRY,OPTIONS OF UV): the template's own locks, and those it ships.
+define lock_all
+	$(call check_python,$(1))
 	$(make_venv)
-	@$(POETRY) lock
+	@$(POETRY) $(2)
+	$(call lock_files,$(basename $(wildcard tests/*.in)),$(3))
 	@$(MAKE) --no-print-directory $(RUNTIME_VENV)
 	@rm -rf build/lock && mkdir -p build/lock
 	@$(COOKIECUTTER) --output-dir build/lock .
 	@cp -R .tools build/lock/*/
-	@$(MAKE) --no-print-directory -C build/lock/* lock
-	@cp build/lock/*/poetry.lock '$(PROJECT)/poetry.lock'
+	@$(MAKE) --no-print-directory -C build/lock/* $(1)
+	@cp build/lock/*/poetry.lock '$(PROJECT)'
+	@cp build/lock/*/tools/*.txt '$(TOOLS)'
+endef
+
+.PHONY: lock
+lock: .tools/installed ## update the lock files: the template's own and the shipped ones
+	$(call lock_all,lock,lock)
+
+.PHONY: upgrade
+upgrade: .tools/installed ## lock the newest versions that the template's files allow
+	$(call lock_all,upgrade,update --lock,--upgrade)
 
 # What tests/sdk_environment.py gives to the contract tests: the SageMaker SDK, away from the rest.
 build/sdk/installed: .tools/installed pyproject.toml poetry.lock

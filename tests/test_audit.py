@@ -82,12 +82,17 @@ def test_every_locked_version_is_asked_for(
     done = audit(project, osv.address)
     assert done.returncode == 0, done.stdout + done.stderr
     lock = tomllib.loads((project / "poetry.lock").read_text())
-    assert osv.asked <= {(package["name"], package["version"]) for package in lock["package"]}
-    pip = (".tools/bin/uv", "pip", "list", "--format=json", "--python=.venv")
-    installed = json.loads(run(installed_project, *pip).splitlines()[-1])
-    used = {(package["name"], package["version"]) for package in installed}
-    assert used
-    assert used <= osv.asked
+    locked = {(package["name"], package["version"]) for package in lock["package"]}
+    for file in (project / "tools").glob("*.txt"):
+        locked |= set(re.findall(r"(?m)^(\S+)==(\S+)", file.read_text()))
+    assert osv.asked <= locked
+    shutil.copytree(installed_project / ".venv", project / ".venv", symlinks=True)
+    for environment in (".venv", ".tools", ".tools/audit"):
+        pip = (".tools/bin/uv", "pip", "list", "--format=json", f"--python={environment}")
+        installed = json.loads(run(project, *pip).splitlines()[-1])
+        used = {(package["name"], package["version"]) for package in installed}
+        assert used
+        assert {(name, version) for name, version in used if name != "pip"} <= osv.asked
     assert run(project, "git", "status", "--porcelain") == ""
 
 

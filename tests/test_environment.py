@@ -183,7 +183,7 @@ def test_another_python_is_used_from_then_on(project: Path, other_python: Path) 
     run(project, "make", "install", f"PYTHON={other_python}")
     assert (project / ".tools" / "installed").stat().st_mtime_ns == made
 
-    (project / "tools.txt").touch()
+    (project / "tools" / "poetry.txt").touch()
     run(project, "make", "install")
     assert library(project / ".tools" / "bin" / "python") == library(other_python)
 
@@ -343,6 +343,46 @@ def test_poetry_adds_a_dependency_as_typed(fresh: Path) -> None:
     run(fresh, ".tools/bin/poetry", "add", "--lock", "--group", "dev", "colorama")
     run(fresh, ".tools/bin/poetry", "check", "--lock")
     assert "colorama" in (fresh / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("tool", ["uv", "poetry", "audit", "cruft"])
+def test_every_tool_is_installed_by_hash(fresh: Path, tool: str) -> None:
+    lock = fresh / "tools" / f"{tool}.txt"
+    lock.write_text(re.sub(r"sha256:[0-9a-f]{64}", f"sha256:{'0' * 64}", lock.read_text()))
+    target = {"audit": ".tools/audit/installed", "cruft": ".tools/cruft/installed"}
+    words = fails(fresh, "make", target.get(tool, ".tools/installed"))
+    assert "hash" in words.lower()
+
+
+def test_locks_of_the_tools_follow_what_is_asked_for(fresh: Path) -> None:
+    """Versions that still fit stay, and no file says which index they come from."""
+    locks = {file: file.read_text() for file in sorted((fresh / "tools").glob("*.txt"))}
+    run(fresh, "make", "lock")
+    assert {file: file.read_text() for file in locks} == locks
+    assert run(fresh, "git", "status", "--porcelain") == ""
+    assert not [file.name for file in locks if "://" in file.read_text()]
+
+    with (fresh / "tools" / "audit.in").open("a") as asked:
+        asked.write("colorama==0.4.5\n")
+    run(fresh, "make", "lock")
+    changed = {file.name for file, text in locks.items() if file.read_text() != text}
+    assert changed == {"audit.txt"}
+    assert re.search(
+        r"(?m)^colorama==0\.4\.5 \\\n +--hash=", (fresh / "tools/audit.txt").read_text()
+    )
+
+
+def test_an_upgrade_takes_the_newest_versions_that_are_allowed(fresh: Path) -> None:
+    asked, locked = fresh / "tools" / "audit.in", fresh / "tools" / "audit.txt"
+    text = asked.read_text()
+    asked.write_text(f"{text}colorama==0.4.5\n")
+    run(fresh, "make", "lock")
+    asked.write_text(f"{text}colorama\n")
+    run(fresh, "make", "lock")
+    assert "\ncolorama==0.4.5 " in locked.read_text()
+    run(fresh, "make", "upgrade")
+    assert "\ncolorama==0.4.6 " in locked.read_text()
+    run(fresh, ".tools/bin/poetry", "check", "--lock")
 
 
 def test_without_a_link_to_the_template_an_update_says_what_to_do(fresh: Path) -> None:

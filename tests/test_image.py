@@ -16,7 +16,7 @@ import pytest
 from conftest import JOBS, PACKAGE, TABLE, TEMPLATE, Bake, fails, run
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from registry import images_of, need_engine
+from registry import ECR_PASSWORD, docker_registry, images_of, need_engine
 
 pytestmark = pytest.mark.slow
 
@@ -28,8 +28,22 @@ DOCKER = """\
 #!/bin/sh
 for context; do :; done
 cp -R "$context" "$CONTEXT"
+printf '%s\\n' "$@" >"$CONTEXT.arguments"
+printf '%s' "$PACKAGE_INDEX" >"$CONTEXT.index"
 """
 """A docker that copies what it would build from."""
+WITNESS = """\
+#!/bin/sh
+count=$(($(cat "$COUNT") + 1))
+echo "$count" >"$COUNT"
+export PATH="$COMMANDS"
+elsewhere="env -u GIT_INDEX_FILE -u GIT_OBJECT_DIRECTORY sh -ec"
+[ "$count" -ne "$FIRST" ] || $elsewhere "$EVENT" >/dev/null
+[ "$count" -ne "$((FIRST + 1))" ] || $elsewhere "$AFTERWARDS" >/dev/null
+exec "${0##*/}" "$@"
+"""
+"""A command before whose call number FIRST something happens."""
+SAVE = "printf 'EDITED = True\\n' >>\"$FILE\"; printf 'BASE_IMAGE=edited:1\\n' >>image.env"
 
 
 @pytest.fixture(scope="module")
@@ -125,14 +139,19 @@ def with_package(name: str, version: str) -> str:
     return f'RUN cd "$(python -c "{site}")" && mkdir {info} && printf "{metadata}" >{info}/METADATA'
 
 
-def build_context(project: Path, tmp_path: Path) -> Path:
+def add_command(folder: Path, name: str, script: str) -> str:
+    """Add a command, and return a PATH on which it comes first."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(script)
+    (folder / name).chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def build_context(project: Path, tmp_path: Path, **env: str) -> Path:
     """What scripts/build.sh sends to Docker."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "docker").write_text(DOCKER)
-    (tmp_path / "bin" / "docker").chmod(0o755)
     context = tmp_path / "context"
-    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    run(project, "scripts/build.sh", PATH=path, CONTEXT=str(context))
+    path = add_command(tmp_path / "bin", "docker", DOCKER)
+    run(project, "scripts/build.sh", **{"PATH": path, "CONTEXT": str(context)} | env)
     return context
 
 
@@ -302,6 +321,72 @@ def test_a_build_gets_what_dockerignore_lets_in_and_writes_nothing(
     assert others == []
 
 
+@pytest.mark.parametrize(
+    ("event", "afterwards"),
+    [
+        (SAVE, ":"),
+        (SAVE, "git stash --quiet"),
+        (f"{SAVE}; git commit --quiet --all --message Saved", ":"),
+    ],
+    ids=["saved", "saved and reverted", "committed"],
+)
+def test_what_is_saved_during_a_build_enters_no_clean_image(
+    bake: Bake, tmp_path: Path, event: str, afterwards: str
+) -> None:
+    """Whichever command of the build it comes before."""
+    project = bake()
+    start = run(project, "git", "rev-parse", "HEAD").strip()
+    edited = next(project.glob("src/*/[a-z]*.py")).relative_to(project).as_posix()
+    for name in ("cp", "dirname", "find", "git"):  # one after the other
+        path = add_command(tmp_path / "witnesses", name, WITNESS)
+    commands = add_command(tmp_path / "bin", "docker", DOCKER)
+    counter = tmp_path / "count"
+    moments = stamped_clean = 0
+    while True:
+        moments += 1
+        counter.write_text("0\n")
+        context = build_context(
+            project,
+            tmp_path,
+            PATH=path.replace(os.pathsep, f"{os.pathsep}{tmp_path / 'bin'}{os.pathsep}", 1),
+            COMMANDS=commands,
+            COUNT=str(counter),
+            FIRST=str(moments),
+            FILE=edited,
+            EVENT=event,
+            AFTERWARDS=afterwards,
+        )
+        if int(counter.read_text()) < moments:
+            break
+        arguments = context.with_suffix(".arguments").read_text().splitlines()
+        (built,) = (word.partition("=")[2] for word in arguments if "SOURCE_COMMIT=" in word)
+        if not built.endswith("-dirty"):
+            stamped_clean += 1
+            committed = subprocess.check_output(["git", "show", f"{built}:{edited}"], cwd=project)
+            assert (context / edited).read_bytes() == committed, moments
+            saved = "edited:1" in run(project, "git", "show", f"{built}:image.env")
+            assert ("BASE_IMAGE=edited:1" in arguments) is saved, moments
+        shutil.rmtree(context)
+        run(project, "git", "reset", "--quiet", "--hard", start)
+    assert moments > 10
+    assert stamped_clean
+
+
+@pytest.mark.parametrize("file", [".config/pip/pip.conf", ".pip/pip.conf", "company.conf"])
+def test_the_build_asks_the_index_wherever_pip_is_configured(
+    bake: Bake, installed_project: Path, tmp_path: Path, file: str
+) -> None:
+    project = bake()
+    shutil.copytree(installed_project / ".tools", project / ".tools", symlinks=True)
+    settings = tmp_path / "home" / file
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[install]\nindex_url: https://index.invalid/simple\n")
+    env = {"PIP_CONFIG_FILE": str(settings)} if file == "company.conf" else {}
+    unset = {"PIP_INDEX_URL": "", "XDG_CONFIG_HOME": ""}
+    context = build_context(project, tmp_path, HOME=str(tmp_path / "home"), **env | unset)
+    assert context.with_suffix(".index").read_text() == "https://index.invalid/simple"
+
+
 @pytest.mark.docker
 def test_an_edit_that_keeps_the_size_of_a_file_is_built(changed: Path) -> None:
     file = next((changed / "src").iterdir()) / "edited.txt"
@@ -390,13 +475,31 @@ def test_a_python_that_the_project_does_not_allow_stops_the_build(changed: Path)
 
 
 @pytest.mark.docker
-def test_build_asks_the_index_that_pip_is_configured_to(changed: Path, tmp_path: Path) -> None:
+def test_build_asks_the_index_that_pip_is_configured_to(
+    changed: Path, installed_project: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(installed_project / ".tools", changed / ".tools", symlinks=True)
     settings = tmp_path / ".config" / "pip" / "pip.conf"
     settings.parent.mkdir(parents=True)
     settings.write_text("[global]\nindex-url = http://someone:s3cr3t@127.0.0.1:9/mirror\n")
     words = fails(changed, "scripts/build.sh", "--no-cache", HOME=str(tmp_path))
     assert "/mirror/uv/" in words
     assert "s3cr3t" not in words
+
+
+@pytest.mark.docker
+def test_the_build_is_quiet_where_nothing_is_wrong(changed: Path, tmp_path: Path) -> None:
+    """Without ~/.netrc, and where the build is given no index at all: `docker build .`, say."""
+    (tmp_path / ".docker").symlink_to(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
+    said = run(changed, "scripts/build.sh", "--no-cache", "--progress=plain", HOME=str(tmp_path))
+    plain = ("docker", "buildx", "build", f"--build-arg=BASE_IMAGE={BASE}", "--no-cache")
+    label = f"--label=org.opencontainers.image.revision={stamp(changed)}"
+    said += run(changed, *plain, label, "--target=environment", "--progress=plain", ".")
+    printed = re.findall(r"(?m)^#\d+ \d+\.\d+ (.*)", said)
+    uv = r"(Using Python|Resolved|Downloading|Downloaded|Prepared|Installed) .*| \+ .*"
+    assert printed
+    assert [line for line in printed if not re.fullmatch(rf"\s*({uv}|Poetry .*)", line)] == []
+    assert "No such file" not in said
 
 
 @pytest.mark.docker
@@ -417,6 +520,63 @@ def test_wrong_hash_stops_the_build(changed: Path) -> None:
     wrong = re.sub(r"sha256:[0-9a-f]{64}", f"sha256:{'0' * 64}", text[start:end])
     lock.write_text(text[:start] + wrong + text[end:])
     assert "hash" in fails(changed, "scripts/build.sh").lower()
+
+
+@pytest.mark.docker
+def test_wrong_hash_of_a_tool_stops_the_build(changed: Path) -> None:
+    lock = changed / "tools" / "uv.txt"
+    lock.write_text(re.sub(r"sha256:[0-9a-f]{64}", f"sha256:{'0' * 64}", lock.read_text()))
+    assert "hash" in fails(changed, "scripts/build.sh").lower()
+
+
+@pytest.mark.docker
+def test_pin_writes_the_digest_of_the_base_image(changed: Path, tmp_path: Path) -> None:
+    (tmp_path / "registry").mkdir()
+    config = {"DOCKER_CONFIG": str(tmp_path / "docker")}
+    with docker_registry(tmp_path / "registry") as images:
+        base = f"{images.address}/team/base:1"
+        run(
+            changed,
+            "docker",
+            "login",
+            "--username=AWS",
+            f"--password={ECR_PASSWORD}",
+            images.address,
+            **config,
+        )
+        run(changed, "docker", "tag", BASE, base)
+        pushed = run(changed, "docker", "push", base, **config)
+        run(changed, "docker", "image", "rm", base)
+        run(changed, "scripts/setting.sh", f"BASE_IMAGE={base}")
+        (digest,) = re.findall(r"digest: (\S+)", pushed)
+        for _ in "first", "again":
+            assert run(changed, "make", "pin", **config) == f"{base}@{digest}\n"
+            assert run(changed, "scripts/base_image.sh") == f"{base}@{digest}\n"
+    assert f"\nBASE_IMAGE={base}@{digest}\n" in (changed / "image.env").read_text()
+
+
+def test_a_pinned_base_image_follows_the_version_of_python(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    digest = f"sha256:{'5' * 64}"
+    path = add_command(
+        tmp_path / "bin", "docker", f'#!/bin/sh\ntest "$4" = "$TAG" && echo "Digest: {digest}"\n'
+    )
+    assert run(project, "scripts/base_image.sh") == f"{BASE}\n"
+    run(project, "make", "pin", PATH=path, TAG=BASE)
+    assert run(project, "scripts/base_image.sh") == f"{BASE}@{digest}\n"
+    (project / ".python-version").write_text("3.12\n")
+    assert "make pin" in fails(project, "scripts/base_image.sh")
+    run(project, "make", "pin", PATH=path, TAG="python:3.12-slim")
+    assert run(project, "scripts/base_image.sh") == f"python:3.12-slim@{digest}\n"
+
+
+def test_a_setting_that_is_a_link_stops_the_build(bake: Bake, tmp_path: Path) -> None:
+    """Git knows where it points to and not what is there."""
+    project = bake()
+    (project / "image.env").rename(tmp_path / "shared.env")
+    (project / "image.env").symlink_to(tmp_path / "shared.env")
+    path = add_command(tmp_path / "bin", "docker", DOCKER)
+    assert "image.env must be a file" in fails(project, "scripts/build.sh", PATH=path)
 
 
 def test_stamp_is_the_commit_until_a_file_differs(bake: Bake) -> None:

@@ -22,6 +22,7 @@ WORKFLOWS = sorted(
 RIGHTS = {
     "push": {"contents": "read", "id-token": "write"},
     "update": {"contents": "write", "pull-requests": "write"},
+    "upgrade": {"contents": "write", "pull-requests": "write"},
 }
 """What a job of this name needs besides checking out."""
 JOBS = yaml.safe_load((TEMPLATE / ".github/workflows/ci.yml").read_text())["jobs"]
@@ -86,6 +87,9 @@ def test_commands_are_verbs_of_the_makefile(workflow: Path) -> None:
             assert verb in verbs
         for script in re.findall(r"(\.ci/\S+)", command):
             assert os.access(repository(workflow) / script, os.X_OK)
+        for script in re.findall(r"(?:\./)?([\w*/]*scripts/[\w.]+)", command):
+            (found,) = repository(workflow).glob(script)
+            assert os.access(found, os.X_OK)
 
 
 def test_python_is_that_of_the_image() -> None:

@@ -1,7 +1,8 @@
 # How .venv is made: Poetry decides what is installed, and uv installs it, by hash. Both live in
-# .tools, so that nothing has to be on the machine but Python, git and make.
+# .tools, so that nothing has to be on the machine but Python, git and make. TOOLS is the folder of the
+# tools' own locks.
 
-TOOLS ?= tools.txt
+TOOLS ?= tools
 SCRIPTS := $(dir $(TOOLS))scripts
 
 # A group of dependencies that was once asked for (make install GROUPS="dev launch sagemaker") stays.
@@ -13,8 +14,8 @@ DEV_VENV := .venv/installed-$(shell echo $(GROUPS) | tr ' ' -)
 RUNTIME_VENV := $(if $(wildcard .venv/groups),$(DEV_VENV),.venv/runtime)
 
 # The package index is the one that pip uses, so that a company's mirror is set up once.
-INDEX = $$(COLUMNS=1000 .tools/bin/python -m pip install --help | sed -n 's/.*(default \(http[^)]*\)).*/\1/p')
-FROM_INDEX = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$(INDEX)}"
+INDEX = $$($(SCRIPTS)/index.sh .tools/bin/python)
+FROM_INDEX = UV_DEFAULT_INDEX="$(INDEX)"
 UV = .tools/bin/uv
 POETRY = .tools/bin/poetry
 
@@ -51,6 +52,15 @@ define sync
 	@cd .venv/lib/python*/site-packages && echo ../../../../src >src.pth
 endef
 
+# $(call lock_files,NAMES,OPTIONS): NAME.txt lists, with hashes, what NAME.in asks for and all that this
+# needs, for every Python and machine that the tools support. Versions stay that still fit.
+define lock_files
+	@export $(FROM_INDEX); for name in $(1); do \
+		$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--custom-compile-command "make lock" $(2) "$$name.in" --output-file "$$name.txt" || exit; \
+	done
+endef
+
 .venv/runtime: .tools/installed pyproject.toml poetry.lock
 	$(call sync,--only main $(RUNTIME_GROUPS:%=--only %))
 	@touch $@
@@ -73,10 +83,17 @@ ifneq ($(shell cat .tools/installed 2>/dev/null),$(FOUND))
 .PHONY: .tools/installed
 endif
 
-.tools/installed: $(TOOLS)
+.tools/installed: $(TOOLS)/uv.txt $(TOOLS)/poetry.txt
 	@"$(MAKER)" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer with its venv module is needed, and $(MAKER) is not: install it (Debian: apt install python3-venv), or name another: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(MAKER)" -m venv --clear .tools
-	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(TOOLS) uv
-	@$(FROM_INDEX) $(UV) pip install --quiet --python .tools --requirements $(TOOLS)
+	@PIP_INDEX_URL="$(INDEX)" .tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(TOOLS)/uv.txt
+	@$(FROM_INDEX) $(UV) pip install --quiet --python .tools --require-hashes --requirements $(TOOLS)/poetry.txt
+	@cp $(SCRIPTS)/index.sh .tools/bin/index.sh
 	@cp $(SCRIPTS)/poetry.sh .tools/bin/poetry
 	@.tools/bin/python $(LIBRARY) >$@
+
+# An environment of its own, made when it is first needed: for .tools/audit, of tools/audit.txt.
+.tools/%/installed: $(TOOLS)/%.txt .tools/installed
+	@$(UV) venv --quiet --clear --python .tools/bin/python .tools/$*
+	@$(FROM_INDEX) $(UV) pip sync --quiet --python .tools/$* --require-hashes $(TOOLS)/$*.txt
+	@touch $@

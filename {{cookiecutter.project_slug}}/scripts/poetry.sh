@@ -1,8 +1,9 @@
 #!/bin/sh
-# Poetry, on the package index that pip uses here. `make` installs this as .tools/bin/poetry.
-python=$(dirname "$0")/python
-if [ -z "$POETRY_PYPI_MIRROR_URL" ]; then
-    POETRY_PYPI_MIRROR_URL=$(COLUMNS=1000 "$python" -m pip install --help | sed -n 's/.*(default \(http[^)]*\)).*/\1/p')
+# Poetry, on the package index that pip uses here. `make` installs this as .tools/bin/poetry, and
+# index.sh beside it.
+tools=$(dirname "$0")
+if [ -z "${POETRY_PYPI_MIRROR_URL-}" ]; then
+    POETRY_PYPI_MIRROR_URL=$("$tools/index.sh" "$tools/python")
     export POETRY_PYPI_MIRROR_URL
 fi
-exec "$python" -m poetry "$@"
+exec "$tools/python" -m poetry "$@"

@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# Commit what `make update` changed to the branch template-update, push it and open a pull request.
-# For .github/workflows/update.yml; GH_TOKEN allows the GitHub CLI to do both.
+# Commit what differs from the last commit to a branch, push it and open a pull request:
+# scripts/propose.sh BRANCH TITLE. For the workflows; GH_TOKEN allows the GitHub CLI to do both.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
-branch=template-update
-title="Take the template's newest version"
+branch=$1 title=$2
 author="github-actions[bot]"
 email="41898282+github-actions[bot]@users.noreply.github.com"
 
 if [[ -z $(git status --porcelain) ]]; then
-    echo "This repository has the template's newest version"
+    echo "Nothing has changed, so there is nothing to propose"
     exit
 fi
 conflicts=$(git status --porcelain | sed -n -e 's/^?? \(.*\)\.rej$/\1/p' -e 's/^\(UU\|AA\) //p')

@@ -1,4 +1,4 @@
-"""The proposal of the newest version of the template, with a local remote and GitHub CLI."""
+"""What the workflows propose as a pull request, with a local remote and GitHub CLI."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ import yaml
 from conftest import run
 
 BRANCH = "template-update"
+TITLE = "Take the template's newest version"
 GH = """\
 #!/bin/sh
 echo "$@" >>"$CALLS"
@@ -37,7 +38,9 @@ def propose(clone: Path) -> list[str]:
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     run(
         clone,
-        "scripts/propose_update.sh",
+        "scripts/propose.sh",
+        BRANCH,
+        TITLE,
         PATH=path,
         CALLS=str(folder / "calls"),
         OPEN=str(folder / "open"),
@@ -61,7 +64,8 @@ def test_a_change_becomes_a_pull_request(clone: Path) -> None:
     (clone / "new.txt").write_text("new")
     (clone / "README.md.rej").write_text("rejected")
     calls = propose(clone)
-    assert [call for call in calls if call.startswith("pr create")]
+    (created,) = [call for call in calls if call.startswith("pr create")]
+    assert f"--head {BRANCH} --title {TITLE} " in created
     assert "README.md" in "\n".join(calls)
     remote = clone.parent / "remote"
     changed = run(remote, "git", "diff", "--name-only", "main", BRANCH).split()
