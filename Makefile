@@ -73,6 +73,12 @@ build/sdk/installed: .tools/installed pyproject.toml poetry.lock
 	@$(FROM_INDEX) $(UV) pip sync --quiet --python build/sdk --require-hashes build/sdk/requirements.txt
 	@touch $@
 
+# What tests/test_linters.py runs: linters of infra/stack.yaml, whose packages differ from the rest's.
+build/linters/installed: .tools/installed tests/linters.txt
+	@$(UV) venv --quiet --clear --python .tools/bin/python build/linters
+	@$(FROM_INDEX) $(UV) pip sync --quiet --python build/linters --require-hashes tests/linters.txt
+	@touch $@
+
 .PHONY: release
 release: .tools/installed ## check everything, then write VERSION=x.y.z, commit and tag it
 	@.tools/bin/python .ci/release.py '$(VERSION)' $(CHECK)

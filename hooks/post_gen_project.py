@@ -20,6 +20,8 @@ pylab pythonjsonlogger rpds sagemaker sklearn websocket xdist yaml zmq
 AWS_ENV = f"""\
 # What this repository uses in AWS, named nowhere else; the environment wins over this file.
 ECR_REPOSITORY={ECR_REPOSITORY}
+# If the repository belongs to another account or region:
+# ECR_REGISTRY=<account>.dkr.ecr.<region>.amazonaws.com
 AWS_REGION=
 S3_BUCKET=
 SAGEMAKER_ROLE_ARN=

@@ -1,4 +1,4 @@
-"""An AWS account: moto, in this process, with what it lacks of CloudFormation and of quotas.
+"""An AWS account: moto, in this process, with what it lacks of CloudFormation, IAM and quotas.
 
 moto is imported where it is used: it takes seconds, which tests that only render can spare.
 """
@@ -7,14 +7,17 @@ import io
 import json
 import threading
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 from unittest import mock
+from urllib.parse import parse_qsl
 
 import boto3
+import policies
 import registry
+from botocore.config import Config
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 REGION = "eu-west-1"
@@ -23,7 +26,75 @@ REGION = "eu-west-1"
 def _moto() -> Any:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-    return DomainDispatcherApplication(create_backend_app)
+    moto = DomainDispatcherApplication(create_backend_app)
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = io.BytesIO(body)
+            form = dict(parse_qsl(body.decode(), keep_blank_values=True))
+            if form.get("Action") == "SimulatePrincipalPolicy":
+                status, answer = _simulate(form)
+                start(status, [("Content-Type", "text/xml")])
+                return [answer.encode()]
+        return cast(Iterable[bytes], moto(environ, start))
+
+    return application
+
+
+def _document(policy: Any) -> str:
+    """The version of a managed policy that is in force."""
+    return str(next(each.document for each in policy.versions if each.is_default_version))
+
+
+_SIMULATED = """\
+<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">
+<SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated><EvaluationResults><member>
+<EvalActionName>{action}</EvalActionName><EvalResourceName>*</EvalResourceName>
+<EvalDecision>{decision}</EvalDecision>
+<ResourceSpecificResults><member><EvalResourceName>{resource}</EvalResourceName>
+<EvalResourceDecision>{decision}</EvalResourceDecision>
+<PermissionsBoundaryDecisionDetail><AllowedByPermissionsBoundary>{boundary}\
+</AllowedByPermissionsBoundary></PermissionsBoundaryDecisionDetail></member></ResourceSpecificResults>
+</member></EvaluationResults></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>"""
+
+
+def _simulate(form: Mapping[str, str]) -> tuple[str, str]:
+    """Decide about one action on one resource by the policies of a role, as IAM does."""
+    from moto.core.models import DEFAULT_ACCOUNT_ID
+    from moto.iam.models import iam_backends
+
+    backend = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    arn = form["PolicySourceArn"]
+    role = next((role for role in backend.roles.values() if role.arn == arn), None)
+    if role is None:
+        error = f"<Code>NoSuchEntity</Code><Message>there is no {arn}</Message>"
+        return "404 Not Found", f"<ErrorResponse><Error>{error}</Error></ErrorResponse>"
+    attached = map(_document, role.managed_policies.values())
+    documents = [json.loads(each) for each in [*role.policies.values(), *attached]]
+    boundary = None
+    if role.permissions_boundary_arn:
+        document = _document(backend.managed_policies[role.permissions_boundary_arn])
+        boundary = policies.statements([json.loads(document)])
+    context = {
+        value: form[f"{key.removesuffix('Name')}Values.member.1"]
+        for key, value in form.items()
+        if key.endswith("ContextKeyName")
+    }
+    action, resource = form["ActionNames.member.1"], form["ResourceArns.member.1"]
+    request = policies.Request(action, resource, context)
+    statements = policies.statements(documents)
+    decision = policies.Identity(statements, boundary).decide(request)
+    denies = [each for each in [*statements, *(boundary or [])] if not each.allows]
+    explicit = any(each.matches(request) for each in denies)
+    within = boundary is None or policies.Identity(boundary).decide(request).allowed
+    answer = _SIMULATED.format(
+        action=action,
+        resource=resource,
+        decision="allowed" if decision.allowed else "explicitDeny" if explicit else "implicitDeny",
+        boundary=str(within).lower(),
+    )
+    return "200 OK", answer
 
 
 @dataclass
@@ -41,13 +112,14 @@ class Endpoint:
         """What leads AWS's clients here."""
         return registry.aws_environment(cast(registry.Server, self), REGION)
 
-    def client(self, service: str, region: str = REGION) -> Any:
+    def client(self, service: str, region: str = REGION, **config: Any) -> Any:
         return boto3.client(
             service,
             endpoint_url=f"http://{self.address}",
             region_name=region,
             aws_access_key_id="testing",
             aws_secret_access_key="testing",  # noqa: S106
+            config=Config(**config),
         )
 
 
@@ -67,7 +139,8 @@ class Account(Endpoint):
         operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2] or form.get("Action")
         json_type = [("Content-Type", "application/x-amz-json-1.1")]
         if code := self.faults.get(operation or environ["REQUEST_METHOD"]):
-            start("400 Bad Request", json_type if "HTTP_X_AMZ_TARGET" in environ else [])
+            status = "403 Forbidden" if code == "AccessDenied" else "400 Bad Request"
+            start(status, json_type if "HTTP_X_AMZ_TARGET" in environ else [])
             if "HTTP_X_AMZ_TARGET" in environ:
                 return [json.dumps({"__type": code, "message": code}).encode()]
             error = (
@@ -75,11 +148,17 @@ class Account(Endpoint):
             )
             return [f"<ErrorResponse>{error}</ErrorResponse>".encode()]
         if operation == "ListServiceQuotas":
-            names = enumerate(self.quotas.items())
-            quotas = [{"QuotaName": n, "QuotaCode": f"L-{i}", "Value": v} for i, (n, v) in names]
             start("200 OK", json_type)
-            return [json.dumps({"Quotas": quotas}).encode()]
+            return [json.dumps({"Quotas": listed_quotas(self.quotas)}).encode()]
         return cast(Iterable[bytes], self.moto(environ, start))
+
+
+def listed_quotas(quotas: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Quotas by name, as ListServiceQuotas returns them."""
+    return [
+        {"QuotaName": name, "QuotaCode": f"L-{index}", "Value": value}
+        for index, (name, value) in enumerate(quotas.items())
+    ]
 
 
 class _Silent(WSGIRequestHandler):
@@ -98,6 +177,7 @@ def account() -> Iterator[Account]:
 @contextmanager
 def serve(application: Any) -> Iterator[None]:
     """Answer on loopback, of a moto that is empty, at the port that the application is told."""
+    import schedules  # noqa: F401
     from moto.cloudformation import models, responses
 
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Silent)
@@ -126,7 +206,9 @@ def _apply(changes: Any) -> None:
     stack = changes.stack
     stack.resource_map.update(changes.template_dict, changes.parameters)
     stack.template, stack.template_dict = changes.template, changes.template_dict
-    stack.parameters = stack.resource_map.resolved_parameters
+    # moto compares these with the next change set's, in which lists and numbers are text.
+    resolved = stack.resource_map.resolved_parameters.items()
+    stack.parameters = {k: ",".join(v) if isinstance(v, list) else str(v) for k, v in resolved}
     stack.output_map = stack._create_output_map()
     backend = models.cloudformation_backends[stack.account_id][stack.region_name]
     del backend.change_sets[changes.change_set_id]

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import io
 import json
+import secrets
 import subprocess
 import tempfile
 import threading
@@ -49,27 +50,33 @@ class Job:
         return str(self.request["ProcessingJobName"])
 
 
-class Emulator(account.Endpoint):
-    """A WSGI application in front of moto's own."""
+class ControlPlane(account.Endpoint):
+    """Takes requests and keeps states: a WSGI application in front of moto's own.
 
-    def __init__(self, images: registry.Server, folder: Path) -> None:
+    What a job does is up to a subclass: see ``perform``.
+    """
+
+    def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.images = images
         self.folder = folder
         self.requests: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """The bodies that came in, by operation."""
         self.faults: dict[str, list[str]] = defaultdict(list)
         """Error codes that the next calls of an operation are answered with."""
+        self.rules: list[Callable[[dict[str, Any]], str | None]] = []
+        """Policies of the account: each sees the request for a job, of a launch or of a step, and
+        returns the message with which it is denied, or ``None``."""
+        self.quotas: dict[str, float] | None = None
+        """Of SageMaker, by name, all others being 0; ``None`` if every quota is large enough."""
+        self.pauses: list[float] = []
+        """The seconds that executions had to wait before they tried a step again."""
         self.executions: dict[str, Execution] = {}
         """Of pipelines, by ARN."""
         self.cache: dict[str, str] = {}
         """What steps of pipelines need not do again."""
         self._jobs: dict[str, Job] = {}
+        """By name in lower case: names that differ in nothing else are one name."""
         self._threads: list[threading.Thread] = []
-
-    def environment(self) -> dict[str, str]:
-        """The variables that lead AWS's clients and ``docker push`` here."""
-        return super().environment() | {"ECR_REGISTRY": self.images.address}
 
     def name(self, index: int) -> str:
         """The name of the job that was created first, second, … since ``requests`` was empty."""
@@ -86,9 +93,29 @@ class Emulator(account.Endpoint):
 
     def wait(self, name: str) -> dict[str, Any]:
         """The state of a job that is over."""
-        while self._jobs[name].state["ProcessingJobStatus"] == "InProgress":
+        job = self._jobs[name.lower()]
+        while job.state["ProcessingJobStatus"] == "InProgress":
             time.sleep(_POLL_SECONDS)
-        return self._jobs[name].state
+        return job.state
+
+    def pause(self, seconds: float) -> None:
+        """Wait before a step is tried again; here, not for long."""
+        self.pauses.append(seconds)
+        time.sleep(_POLL_SECONDS)
+
+    def start(self, pipeline: str, **parameters: str) -> Execution:
+        """Start an execution of a pipeline, as a schedule does."""
+        given = [{"Name": name, "Value": value} for name, value in parameters.items()]
+        started = self.client("sagemaker").start_pipeline_execution(
+            PipelineName=pipeline,
+            PipelineParameters=given,
+            ClientRequestToken=secrets.token_hex(16),
+        )
+        return self.executions[started["PipelineExecutionArn"]]
+
+    def perform(self, job: Job, folder: Path) -> None:
+        """Do what a job asks for, in a folder of its own, and set its state."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Stop every job and wait until what it left is gone."""
@@ -110,25 +137,26 @@ class Emulator(account.Endpoint):
             code = self.faults[target[2]].pop(0)
             return _answer(start_response, {"__type": code, "message": code}, "400 Bad Request")
         if target[2] == "StopProcessingJob":
-            self._jobs[request["ProcessingJobName"]].stopped.set()
+            self._jobs[request["ProcessingJobName"].lower()].stopped.set()
             return _answer(start_response, {})
         if target[2] == "ListServiceQuotas":  # moto has none of SageMaker's
-            return _answer(start_response, {"Quotas": []})
+            return _answer(start_response, {"Quotas": account.listed_quotas(self.quotas or {})})
         if target[2] == "ListPipelineExecutionSteps":  # moto has none
             execution = self.executions[request["PipelineExecutionArn"]]
             return _answer(start_response, {"PipelineExecutionSteps": execution.steps})
         if target[2] in ("DescribeImages", "BatchGetImage"):
             self._mirror(request["repositoryName"])
-        if target[2] == "CreateProcessingJob" and request["ProcessingJobName"] in self._jobs:
-            error = {"__type": "ResourceInUse", "message": "Job name must be unique"}
+        if target[2] == "CreateProcessingJob" and (error := self._rejection(request)):
             return _answer(start_response, error, "400 Bad Request")
+        if target[2] == "DescribeProcessingJob":
+            environ |= self._with_exact_name(request)
         status, headers, answer = self._ask_moto(environ)
         if status.startswith("200") and target[2] == "FilterLogEvents":
             return _answer(start_response, _select(json.loads(answer), request))
         if status.startswith("200") and target[2] == "CreateProcessingJob":
             self._start(Job(request))
         if status.startswith("200") and target[2] == "DescribeProcessingJob":
-            job = self._jobs[request["ProcessingJobName"]]
+            job = self._jobs[request["ProcessingJobName"].lower()]
             return _answer(start_response, json.loads(answer) | job.request | job.state)
         if status.startswith("200") and target[2] == "StartPipelineExecution":
             self._execute(request, json.loads(answer)["PipelineExecutionArn"])
@@ -147,10 +175,67 @@ class Emulator(account.Endpoint):
         self._threads.append(threading.Thread(target=self.executions[arn].run))
         self._threads[-1].start()
 
+    def _rejection(self, request: dict[str, Any]) -> dict[str, str]:
+        """The error that a request for a job is answered with; empty if there is none."""
+        for rule in self.rules:
+            if message := rule(request):
+                return {"__type": "AccessDeniedException", "message": message}
+        for instances in _preferences(request):
+            name = f"{instances['InstanceType']} for processing job usage"
+            count, quota = instances["InstanceCount"], (self.quotas or {}).get(name, 0)
+            if self.quotas is not None and quota < count:
+                message = f"The account-level service limit '{name}' is {quota:.0f} Instances, "
+                message += "with current utilization of 0 Instances and a request delta of "
+                message += f"{count} Instances. Please request an increase for this quota."
+                return {"__type": "ResourceLimitExceeded", "message": message}
+        if request["ProcessingJobName"].lower() in self._jobs:
+            return {"__type": "ResourceInUse", "message": "Job name must be unique"}
+        return {}
+
+    def _with_exact_name(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A request with the name of the job as it was created: moto knows no other spelling."""
+        job = self._jobs.get(request["ProcessingJobName"].lower())
+        body = json.dumps({"ProcessingJobName": job.name} if job else request).encode()
+        return {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+
     def _ask_moto(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
         started: list[Any] = []
         answer = b"".join(self.moto(environ, lambda *args: started.extend(args[:2])))
         return started[0], started[1], answer
+
+    def _mirror(self, repository: str) -> None:
+        """Tell moto's ECR what the registry holds, if there is one."""
+
+    def _start(self, job: Job) -> None:
+        self._jobs[job.name.lower()] = job
+        self._threads.append(threading.Thread(target=self._perform, args=(job,)))
+        self._threads[-1].start()
+
+    def _perform(self, job: Job) -> None:
+        try:
+            with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+                self.perform(job, Path(folder))
+        except Exception as error:
+            job.state = {
+                "ProcessingJobStatus": "Failed",
+                "FailureReason": f"InternalServerError: {error!r}",
+            }
+            raise
+
+
+class Emulator(ControlPlane):
+    """Runs jobs in containers of the images in a registry."""
+
+    def __init__(self, images: registry.Server, folder: Path) -> None:
+        super().__init__(folder)
+        self.images = images
+
+    def environment(self) -> dict[str, str]:
+        """The variables that lead AWS's clients and ``docker push`` here."""
+        return super().environment() | registry.docker_client(self.folder, self.images)
+
+    def perform(self, job: Job, folder: Path) -> None:
+        _Cluster(self, job, folder).run()
 
     def _mirror(self, repository: str) -> None:
         """Tell moto's ECR what the registry holds: in ECR the two are one."""
@@ -173,22 +258,6 @@ class Emulator(account.Endpoint):
         with urllib.request.urlopen(request) as answer:  # noqa: S310
             return str(answer.read().decode())
 
-    def _start(self, job: Job) -> None:
-        self._jobs[job.name] = job
-        self._threads.append(threading.Thread(target=self._perform, args=(job,)))
-        self._threads[-1].start()
-
-    def _perform(self, job: Job) -> None:
-        try:
-            with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-                _Cluster(self, job, Path(folder)).run()
-        except Exception as error:
-            job.state = {
-                "ProcessingJobStatus": "Failed",
-                "FailureReason": f"InternalServerError: {error!r}",
-            }
-            raise
-
 
 class _Cluster:
     """The instances of one job: containers on a network of their own."""
@@ -197,7 +266,7 @@ class _Cluster:
         self.service = service
         self.job = job
         self.folder = folder
-        count = job.request["ProcessingResources"]["ClusterConfig"]["InstanceCount"]
+        count = _preferences(job.request)[0]["InstanceCount"]
         self.hosts = [f"algo-{number + 1}" for number in range(count)]
         self.s3 = service.client("s3")
 
@@ -235,7 +304,8 @@ class _Cluster:
         (base / "config" / "resourceconfig.json").write_text(json.dumps(resources))
         (base / "config" / "processingjobconfig.json").write_text(json.dumps(self.job.request))
         for item in self.job.request.get("ProcessingInputs", []):
-            self._fetch(item["S3Input"], index, base)
+            if "S3Input" in item:
+                self._fetch(item["S3Input"], index, base)
         for item in self._outputs():
             (base / _below(item["LocalPath"])).mkdir(parents=True)
         application = self.job.request["AppSpecification"]
@@ -322,7 +392,7 @@ class _Cluster:
 
     def _outputs(self) -> list[dict[str, str]]:
         config = self.job.request.get("ProcessingOutputConfig", {"Outputs": []})
-        return [item["S3Output"] for item in config["Outputs"]]
+        return [item["S3Output"] for item in config["Outputs"] if "S3Output" in item]
 
     def _container(self, host: str) -> str:
         return f"{self.job.name}-{host}"
@@ -337,6 +407,13 @@ def emulator(images: registry.Server, folder: Path) -> Iterator[Emulator]:
             yield service
         finally:
             service.close()
+
+
+def _preferences(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """The types of instances that a request allows, each with its count, the best one first."""
+    cluster = request["ProcessingResources"]["ClusterConfig"]
+    found: list[dict[str, Any]] = cluster.get("InstancePreferences", [cluster])
+    return found
 
 
 def _answer(start: StartResponse, body: dict[str, Any], status: str = "200 OK") -> list[bytes]:

@@ -3,7 +3,11 @@
 import json
 import operator
 import re
+import secrets
+import string
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,12 +18,36 @@ _COMPARISONS = {"GreaterThanOrEqualTo": operator.ge, "LessThanOrEqualTo": operat
 _TYPES = {"Float": float, "Integer": int, "String": str}
 
 
+_LETTERS = string.ascii_letters + string.digits
+
+_AUTOMATIC = ("Step.SERVICE_FAULT", "Step.THROTTLING")
+"""What is retried without a policy."""
+
+_CREATION_ERRORS = {
+    "InternalFailure": "Step.SERVICE_FAULT",
+    "InternalServerError": "Step.SERVICE_FAULT",
+    "ServiceUnavailable": "Step.SERVICE_FAULT",
+    "ThrottlingException": "Step.THROTTLING",
+    "CapacityError": "SageMaker.CAPACITY_ERROR",
+    "ResourceLimitExceeded": "SageMaker.RESOURCE_LIMIT",
+}
+"""The exceptions of retry policies, by the code with which a job is not created."""
+
+_FAILURES = {
+    "CapacityError": "SageMaker.CAPACITY_ERROR",
+    "InternalServerError": "SageMaker.JOB_INTERNAL_ERROR",
+}
+"""The exceptions of retry policies, by the first word of a failed job's reason."""
+
+
 class Service(Protocol):
     """The part of the service that an execution needs."""
 
-    def client(self, service: str) -> Any: ...
+    def client(self, service: str, **config: Any) -> Any: ...
 
     def wait(self, name: str) -> dict[str, Any]: ...
+
+    def pause(self, seconds: float) -> None: ...
 
 
 @dataclass
@@ -81,19 +109,53 @@ class Execution:
         key = json.dumps([request.get(name) for name in kept], sort_keys=True)
         if step.get("CacheConfig", {}).get("Enabled") and key in self.cache:
             state["CacheHitResult"] = {"SourcePipelineExecutionArn": self.arn}
-            name = self.cache[key]
-        else:
-            name = f"pipelines-{self.arn.rpartition('/')[2]}-{step['Name']}"
-            request["ProcessingJobName"] = name
-            self.service.client("sagemaker").create_processing_job(**request)
-        self._jobs[step["Name"]] = name
-        arn = f"{self.arn.rpartition(':')[0]}:processing-job/{name}"
-        state["Metadata"] = {"ProcessingJob": {"Arn": arn}}
+            self._show_job(step, state, self.cache[key])
+            return ""
+        reason = self._try(step, state, request)
+        if not reason:
+            self.cache[key] = self._jobs[step["Name"]]
+        return reason
+
+    def _try(self, step: dict[str, Any], state: dict[str, Any], request: dict[str, Any]) -> str:
+        """Run jobs until one completes, or fails and no policy lets it be tried again."""
+        retries = _Retries(step.get("RetryPolicies", []))
+        execution, prefix = self.arn.rpartition("/")[2], request.get("ProcessingJobName")
+        base = f"{prefix}-{execution}" if prefix else f"pipelines-{execution}-{step['Name']}"
+        token = "".join(secrets.choice(_LETTERS) for _ in range(10))
+        while True:
+            state["AttemptCount"] = retries.failures + 1
+            request["ProcessingJobName"] = f"{base}-{token}-{retries.failures}"
+            exception, reason = self._attempt(step, state, request)
+            seconds = retries.next_pause(exception) if reason else None
+            if seconds is None:
+                return reason
+            self.service.pause(seconds)
+
+    def _attempt(
+        self, step: dict[str, Any], state: dict[str, Any], request: dict[str, Any]
+    ) -> tuple[str, str]:
+        """Run one job; the exception that a retry policy knows, and the reason of a failure."""
+        name = request["ProcessingJobName"]
+        if len(name) > 63:
+            return "", f"ClientError: {name} is too long for the name of a job"
+        client = self.service.client("sagemaker", retries={"total_max_attempts": 1})
+        try:
+            client.create_processing_job(**request)
+        except ClientError as error:
+            code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+            return _CREATION_ERRORS.get(code, ""), f"ClientError: {message}"
+        self._show_job(step, state, name)
         job = self.service.wait(name)
-        if job["ProcessingJobStatus"] != "Completed":
-            return f"ClientError: {job.get('FailureReason', 'stopped')}"
-        self.cache[key] = name
-        return ""
+        if job["ProcessingJobStatus"] == "Completed":
+            return "", ""
+        reason = job.get("FailureReason", "stopped")
+        return _FAILURES.get(reason.partition(":")[0], ""), f"ClientError: {reason}"
+
+    def _show_job(self, step: dict[str, Any], state: dict[str, Any], name: str) -> None:
+        """Let the state of a step name its job: by its ARN, which is in lower case."""
+        self._jobs[step["Name"]] = name
+        arn = f"{self.arn.rpartition(':')[0]}:processing-job/{name.lower()}"
+        state["Metadata"] = {"ProcessingJob": {"Arn": arn}}
 
     def _condition(self, step: dict[str, Any], _: dict[str, Any]) -> str:
         arguments = step["Arguments"]
@@ -156,6 +218,45 @@ class Execution:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{Path} is not a number: {value!r}")
         return value
+
+
+class _Retries:
+    """When a step is tried again.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
+    """
+
+    def __init__(self, policies: Sequence[Mapping[str, Any]]) -> None:
+        for policy in policies:
+            if {"MaxAttempts", "ExpireAfterMin"} <= policy.keys():
+                raise ValueError(f"only one of MaxAttempts and ExpireAfterMin: {policy}")
+        named = {name for policy in policies for name in policy["ExceptionType"]}
+        automatic = [name for name in _AUTOMATIC if name not in named]
+        self.failures = 0
+        self._policies = [*policies, {"ExceptionType": automatic}]
+        self._used: Counter[int] = Counter()
+        """The retries by the index of their policy."""
+        self._seconds = 0.0
+        """How long the step would have waited."""
+
+    def next_pause(self, exception: str) -> float | None:
+        """The seconds until the next attempt; ``None`` if there is none."""
+        self.failures += 1
+        for index, policy in enumerate(self._policies):
+            if exception not in policy["ExceptionType"]:
+                continue
+            if "ExpireAfterMin" in policy:
+                is_over = self._seconds >= 60 * policy["ExpireAfterMin"]
+            else:
+                is_over = self._used[index] >= policy.get("MaxAttempts", 5)
+            if is_over:
+                return None
+            rate = policy.get("BackoffRate", 2.0) ** self._used[index]
+            seconds = float(policy.get("IntervalSeconds", 1) * rate)
+            self._used[index] += 1
+            self._seconds += seconds
+            return seconds
+        return None
 
 
 def _references(step: dict[str, Any]) -> set[str]:

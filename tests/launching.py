@@ -310,8 +310,7 @@ def service_with_image(project: Path, folder: Path) -> Iterator[emulator.Emulato
     ):
         where = {"LocationConstraint": "eu-west-1"}
         service.client("s3").create_bucket(Bucket=emulator.BUCKET, CreateBucketConfiguration=where)
-        environment = service.environment() | {"DOCKER_CONFIG": str(folder / "docker")}
-        run(project, "scripts/push.sh", **environment)
+        run(project, "scripts/push.sh", **service.environment())
         yield service
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -24,7 +25,9 @@ def machine(home: Path, environment: dict[str, str]) -> dict[str, str]:
     """The environment of somebody who has Python, git, make, Docker and the AWS CLI."""
     dropped = ("PYTHONDONTWRITEBYTECODE", "GITHUB_REPOSITORY")
     kept = {name: value for name, value in environment.items() if name not in dropped}
-    path = f"{home}/venv/bin{os.pathsep}{os.environ['PATH']}"
+    folders = environment["PATH"].split(os.pathsep)
+    own = str(Path(sys.executable).parent)  # of the tests, not of the reader
+    path = os.pathsep.join([f"{home}/venv/bin", *(each for each in folders if each != own)])
     return kept | {"PATH": path, "DOCKER_CONFIG": str(home / "docker")}
 
 

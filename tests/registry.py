@@ -1,6 +1,7 @@
 """The engine that tests build with, and servers on loopback: a registry, and AWS's APIs."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +16,9 @@ import pytest
 
 ACCOUNT = "123456789012"
 """The account that moto answers for."""
+
+ECR = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
+"""The account's registry, in the region of the tests."""
 
 ECR_PASSWORD = f"{ACCOUNT}-auth-token"
 """What moto gives for ``aws ecr get-login-password``."""
@@ -83,6 +87,26 @@ auth: {{htpasswd: {{realm: tests, path: "{folder}/htpasswd"}}}}
 """)
     with _serve(["docker-registry", "serve", str(config)], port, folder / "log") as server:
         yield server
+
+
+def docker_client(folder: Path, images: Server) -> dict[str, str]:
+    """Write a ``docker`` for which the addresses of ECR are those of a registry on loopback.
+
+    Returns:
+        The variables with which it is the one that is found.
+    """
+    file = folder / "bin" / "docker"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"""\
+#!/usr/bin/env bash
+ecr='[0-9]{{12}}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.com'
+words=()
+for word in "$@"; do words+=("$(sed -E "s/$ecr/{images.address}/g" <<<"$word")"); done
+exec {shutil.which("docker")} "${{words[@]}}"
+""")
+    file.chmod(0o755)
+    path = os.pathsep.join([str(file.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {"PATH": path, "DOCKER_CONFIG": str(folder / "docker")}
 
 
 @contextmanager

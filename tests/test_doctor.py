@@ -6,9 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import account
 import pytest
@@ -18,9 +19,11 @@ from conftest import run
 pytestmark = [pytest.mark.own_account, pytest.mark.slow]
 
 TOOLS = {"git", "make", "docker", "aws"}
-AWS = {"repository", "image", "bucket", "role", "quota"}
+AWS = {"repository", "image", "bucket", "role", "inputs", "quota"}
 NAMES = {"python", "commit", "lock", "buildx", "engine", "platform", "region", "credentials"}
+NAMES |= {"launch.toml", "registry"}
 NAMES |= TOOLS | AWS
+VOLUME = "Size of EBS volume for a processing job instance"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER = """\
 #!/bin/sh
@@ -59,6 +62,13 @@ class State:
             repositoryName=self.project.name, imageTag=stamp, imageManifest=json.dumps(manifest)
         )
 
+    def launch_toml(self, text: str) -> None:
+        """Add to launch.toml, and let ECR hold the image of the new commit."""
+        with (self.project / "launch.toml").open("a") as file:
+            file.write(text)
+        self.commit()
+        self.push()
+
     def role(self, name: str, service: str) -> None:
         """Let there be a role, and let the settings name it."""
         principal = {"Service": service}
@@ -66,6 +76,13 @@ class State:
         trust = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
         made = self.aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)
         self.env["SAGEMAKER_ROLE_ARN"] = made["Role"]["Arn"]
+
+    def allow(self, role: str, *statements: Mapping[str, Any]) -> None:
+        """Replace what a role may do."""
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        self.aws.client("iam").put_role_policy(
+            RoleName=role, PolicyName="jobs", PolicyDocument=json.dumps(document)
+        )
 
     def bucket(self, name: str, region: str) -> None:
         """Let there be a bucket, and let the settings name it."""
@@ -85,7 +102,8 @@ class State:
             text=True,
             check=False,
         )
-        rows = re.findall(r"^(\w+) +(\w+) +(.*?)(?:  -> (.*))?$", done.stdout, flags=re.MULTILINE)
+        row = r"^(\w+) +([\w.]+) +(.*?)(?:  -> (.*))?$"
+        rows = re.findall(row, done.stdout, flags=re.MULTILINE)
         assert [row[1] for row in rows] == list(dict.fromkeys(row[1] for row in rows))
         assert {row[1] for row in rows} == NAMES, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -118,6 +136,7 @@ def state(generated: Path, installed_project: Path, tmp_path: Path) -> Iterator[
         state.role("jobs", "sagemaker.amazonaws.com")
         aws.quotas["ml.m5.xlarge for training job usage"] = 0
         aws.quotas["ml.m5.xlarge for processing job usage"] = 2
+        aws.quotas[VOLUME] = 1024
         yield state
 
 
@@ -189,6 +208,68 @@ def not_allowed(state: State) -> None:
     state.aws.faults["HEAD"] = "AccessDenied"
 
 
+def no_toml(state: State) -> None:
+    state.launch_toml("\n[buckets\n")
+
+
+def no_account(state: State) -> None:
+    state.launch_toml('\n[buckets]\nlake = "walruses"\n')
+
+
+def no_registry(state: State) -> None:
+    state.env["ECR_REGISTRY"] = "walruses"
+
+
+def other_registry(state: State) -> None:
+    state.env["ECR_REGISTRY"] = f"{registry.ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com"
+
+
+def other_owner(state: State) -> None:
+    state.env["SAGEMAKER_ROLE_ARN"] = state.env["SAGEMAKER_ROLE_ARN"].replace(
+        registry.ACCOUNT, "210987654321"
+    )
+    state.aws.faults["HEAD"] = "AccessDenied"
+
+
+def one_type_without_quota(state: State) -> None:
+    state.aws.quotas["ml.c5.xlarge for processing job usage"] = 0
+    state.launch_toml(
+        "\n[[request.ProcessingResources.ClusterConfig.InstancePreferences]]\n"
+        'InstanceType = "ml.m5.xlarge"\nInstanceCount = 2\n'
+        "[[request.ProcessingResources.ClusterConfig.InstancePreferences]]\n"
+        'InstanceType = "ml.c5.xlarge"\nInstanceCount = 2\n'
+    )
+
+
+def small_volume(state: State) -> None:
+    state.launch_toml("\n[request.ProcessingResources.ClusterConfig]\nVolumeSizeInGB = 2000\n")
+
+
+def s3_input(state: State) -> None:
+    """Let the role read a folder, and let the first job read it."""
+    file = state.project / "launch.toml"
+    line = next(line for line in file.read_text().splitlines() if line.startswith("input_path"))
+    file.write_text(file.read_text().replace(line, 'input_path = "s3://lake/raw"'))
+    state.commit()
+    state.push()
+    statements = [
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::lake"},
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::lake/raw/*"},
+    ]
+    state.allow("jobs", *statements)
+
+
+def unreadable_input(state: State) -> None:
+    s3_input(state)
+    deny = {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::lake/raw/*"}
+    state.allow("jobs", deny)
+
+
+def not_simulated(state: State) -> None:
+    s3_input(state)
+    state.aws.faults["SimulatePrincipalPolicy"] = "AccessDenied"
+
+
 def dirty(state: State) -> None:
     (state.project / "new").touch()
 
@@ -196,6 +277,7 @@ def dirty(state: State) -> None:
 INSTALL = "https://"
 LOGIN = "aws configure sso"
 UNKNOWN = dict.fromkeys(AWS, ("unknown", ""))
+NOT_CONFIGURED = dict.fromkeys(["inputs", "quota", "bucket"], ("unknown", ""))
 
 
 @pytest.mark.parametrize(
@@ -236,6 +318,20 @@ UNKNOWN = dict.fromkeys(AWS, ("unknown", ""))
             {"bucket": ("broken", "make stack")}
             | dict.fromkeys(["role", "quota"], ("unknown", "")),
         ),
+        (s3_input, {}),
+        (unreadable_input, {"inputs": ("broken", "ReadPaths")}),
+        (not_simulated, {"inputs": ("unknown", "")}),
+        (no_toml, {"launch.toml": ("broken", "launch.toml")} | NOT_CONFIGURED),
+        (no_account, {"launch.toml": ("broken", "launch.toml")} | NOT_CONFIGURED),
+        (
+            no_registry,
+            {"registry": ("broken", "ECR_REGISTRY")}
+            | dict.fromkeys(["repository", "image"], ("unknown", "")),
+        ),
+        (other_registry, {"repository": ("todo", "make stack"), "image": ("unknown", "")}),
+        (other_owner, {"bucket": ("broken", "make stack"), "role": ("broken", "make stack")}),
+        (one_type_without_quota, {"quota": ("broken", "request-service-quota-increase")}),
+        (small_volume, {"quota": ("broken", "request-service-quota-increase")}),
         (dirty, {"commit": ("todo", "git commit"), "image": ("unknown", "")}),
     ],
 )
@@ -250,6 +346,19 @@ def test_what_is_wrong_is_named(
     for name, (_, mend) in expected.items():
         assert mend in table[name][2]
         assert bool(mend) is bool(table[name][2])
+
+
+def test_quotas_are_named_by_type(state: State) -> None:
+    one_type_without_quota(state)
+    _, found, _ = state.table()["quota"]
+    assert "0 of 2 ml.c5.xlarge for processing job usage: quota L-" in found
+    assert "ml.m5.xlarge" not in found
+
+
+def test_the_expected_owner_of_the_bucket_is_named(state: State) -> None:
+    other_owner(state)
+    _, found, _ = state.table()["bucket"]
+    assert "does not belong to account 210987654321" in found
 
 
 def test_an_arm_laptop_emulates(state: State) -> None:

@@ -89,10 +89,17 @@ from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join, JsonGet
 from sagemaker.core.workflow.parameters import ParameterFloat, ParameterInteger, ParameterString
 from sagemaker.core.workflow.pipeline_context import PipelineSession
+from sagemaker.core.workflow.pipeline_definition_config import PipelineDefinitionConfig
 from sagemaker.core.workflow.properties import PropertyFile
 from sagemaker.mlops.workflow.condition_step import ConditionStep
 from sagemaker.mlops.workflow.fail_step import FailStep
 from sagemaker.mlops.workflow.pipeline import Pipeline
+from sagemaker.mlops.workflow.retry import (
+    SageMakerJobExceptionTypeEnum,
+    SageMakerJobStepRetryPolicy,
+    StepExceptionTypeEnum,
+    StepRetryPolicy,
+)
 from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep
 
 given = json.loads(sys.argv[1])
@@ -115,12 +122,30 @@ search_seed = ParameterInteger("search_seed", default_value=3)
 fit_seed = ParameterInteger("fit_seed", default_value=3)
 min_score = ParameterFloat("min_score", default_value=0.95)
 cache = CacheConfig(enable_caching=True, expire_after="P30D")
+retries = [
+    StepRetryPolicy(
+        exception_types=[StepExceptionTypeEnum.SERVICE_FAULT, StepExceptionTypeEnum.THROTTLING],
+        interval_seconds=10,
+        max_attempts=6,
+    ),
+    SageMakerJobStepRetryPolicy(
+        failure_reason_types=[SageMakerJobExceptionTypeEnum.CAPACITY_ERROR],
+        interval_seconds=60,
+        max_attempts=6,
+    ),
+    SageMakerJobStepRetryPolicy(
+        failure_reason_types=[SageMakerJobExceptionTypeEnum.INTERNAL_ERROR],
+        interval_seconds=60,
+        max_attempts=2,
+    ),
+]
 metrics = PropertyFile(name="metrics", output_name="result", path="numbers.json")
 
 
 def processor(job):
     return Processor(
         role=given["role"],
+        base_job_name=f"{given['project']}-{job}",
         image_uri="123456789012.dkr.ecr.eu-west-1.amazonaws.com/models:1",
         entrypoint=["python", "-u", f"entrypoints/{job}.py"],
         instance_type=instance_types[job],
@@ -183,6 +208,7 @@ gather = ProcessingStep(
         ],
     ),
     cache_config=cache,
+    retry_policies=retries,
 )
 search = ProcessingStep(
     name="search",
@@ -196,6 +222,7 @@ search = ProcessingStep(
         ],
     ),
     cache_config=cache,
+    retry_policies=retries,
 )
 fit = ProcessingStep(
     name="fit",
@@ -208,6 +235,7 @@ fit = ProcessingStep(
         arguments=[Join(on="", values=["--seed=", fit_seed])],
     ),
     cache_config=cache,
+    retry_policies=retries,
     property_files=[metrics],
 )
 score = JsonGet(step_name="fit", property_file=metrics, json_path="score")
@@ -229,6 +257,7 @@ pipeline = Pipeline(
     steps=[gather, search, fit, check],
     sagemaker_session=session,
     pipeline_experiment_config=None,
+    pipeline_definition_config=PipelineDefinitionConfig(use_custom_job_prefix=True),
 )
 print(pipeline.definition())
 """
@@ -314,6 +343,11 @@ def test_sagemaker_runs_the_steps_and_reuses_their_results(
     assert f"--output_path.fit s3://{emulator.BUCKET}/{prefix}/fit/result" in done.stdout
 
     requests = service.requests["CreateProcessingJob"]
+    names = [item["ProcessingJobName"] for item in requests]
+    for name, job in zip(names, ("gather", "search", "fit"), strict=True):
+        assert name.startswith(f"{SLUG}-{job}-{arn.rpartition('/')[2]}-")
+        assert f"/processing-jobs/{name.lower()}" in done.stdout
+    assert "algo-2 | " in done.stdout  # the log is found by the job's name
     entrypoints = [item["AppSpecification"]["ContainerEntrypoint"][-1] for item in requests]
     assert entrypoints == [f"entrypoints/{job}.py" for job in ("gather", "search", "fit")]
     assert all("@sha256:" in item["AppSpecification"]["ImageUri"] for item in requests)

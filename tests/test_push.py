@@ -19,9 +19,11 @@ from botocore.exceptions import ClientError
 from conftest import run
 from registry import (
     ACCOUNT,
+    ECR,
     ECR_PASSWORD,
     Server,
     aws_environment,
+    docker_client,
     docker_registry,
     images_of,
     moto_server,
@@ -98,8 +100,7 @@ def aws(tmp_path: Path) -> Iterator[Aws]:
     for name in ("registry", "moto", "docker"):
         (tmp_path / name).mkdir()
     with docker_registry(tmp_path / "registry") as images, moto_server(tmp_path / "moto") as moto:
-        settings = {"ECR_REGISTRY": images.address, "DOCKER_CONFIG": str(tmp_path / "docker")}
-        yield Aws(images, moto, aws_environment(moto) | settings)
+        yield Aws(images, moto, aws_environment(moto) | docker_client(tmp_path, images))
 
 
 def docker(*arguments: str) -> str:
@@ -148,7 +149,7 @@ def test_first_push_makes_the_repository_and_prints_the_digest(unbuilt: Path, aw
     address = done.stdout.splitlines()[-1]
     media_type, manifest = aws.get(f"{project.name}/manifests/{commit(project)}")
     digest = hashlib.sha256(manifest).hexdigest()
-    assert address == f"{aws.registry.address}/{project.name}@sha256:{digest}"
+    assert address == f"{ECR}/{project.name}@sha256:{digest}"
     assert media_type == MANIFEST
     assert "docker" in json.loads(manifest)["config"]["mediaType"]
 
@@ -165,7 +166,8 @@ def test_what_was_pushed_can_be_pulled_by_that_address(project: Path, aws: Aws) 
     pushed = docker("image", "inspect", "--format", "{{.Id}}", f"{project.name}:{commit(project)}")
     docker("image", "rm", "--force", pushed)
     run(project, "docker", "pull", "--quiet", address, **aws.environment)
-    assert docker("image", "inspect", "--format", "{{.Id}}", address) == pushed
+    inspect = ("docker", "image", "inspect", "--format", "{{.Id}}")
+    assert run(project, *inspect, address, **aws.environment).strip() == pushed
 
 
 def test_second_push_says_so_and_prints_the_same(project: Path, aws: Aws) -> None:
@@ -213,7 +215,7 @@ def test_commit_without_an_image_is_not_pushed(project: Path, aws: Aws) -> None:
 def test_wrong_password_pushes_nothing(project: Path, aws: Aws, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with docker_registry(tmp_path / "other", password="other") as images:  # noqa: S106
-        env = aws.environment | {"ECR_REGISTRY": images.address}
+        env = aws.environment | docker_client(tmp_path / "other", images)
         assert "401" in fails(project, "push", env)
     assert not (tmp_path / "other" / "docker").exists()
 
@@ -295,11 +297,7 @@ def test_address_is_the_accounts_in_the_region_of_the_launch(
     settings = project / "aws.env"
     settings.write_text(settings.read_text().replace("AWS_REGION=", f"AWS_REGION={in_file}"))
     run(project, "git", "commit", "--quiet", "--all", "--allow-empty", "--message", "Region")
-    env = {
-        name: value
-        for name, value in without(aws.environment, "AWS_REGION").items()
-        if name != "ECR_REGISTRY"
-    }
+    env = without(aws_environment(aws.moto), "AWS_REGION")
     config = project.parent / "config"
     config.write_text("[default]\nregion = eu-north-1\n")
     env |= variables | {"AWS_CONFIG_FILE": str(config)}

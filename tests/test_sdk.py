@@ -22,26 +22,7 @@ CODE = """
 import sys
 
 import launch
-from launch import request
 
-build = request.build
-
-
-def build_with_all_fields(*arguments):
-    # As a configuration of the repository could set them.
-    made = build(*arguments)
-    made["NetworkConfig"] = {
-        "EnableNetworkIsolation": True,
-        "EnableInterContainerTrafficEncryption": True,
-        "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]},
-    }
-    made["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] = "disk-key"
-    made["ProcessingOutputConfig"]["KmsKeyId"] = "output-key"
-    made["Tags"].append({"Key": "team", "Value": "fish"})
-    return made
-
-
-request.build = build_with_all_fields
 options = {
     "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/models:1",
     "input_path": "DATA",
@@ -53,10 +34,36 @@ options = {
     "rate": 0.25,
     "seed": 3,
 }
-launch.launch("gather", backend="sagemaker", wait=False, **options)
-processor, arguments = launch.processor("gather", **options)
-processor.run(**arguments, wait=False, logs=False)
+for types in ("ml.m5.xlarge", "ml.m5.xlarge,ml.c5.xlarge"):
+    options["instance_type"] = types
+    launch.launch("gather", backend="sagemaker", wait=False, **options)
+    processor, arguments = launch.processor("gather", **options)
+    processor.run(**arguments, wait=False, logs=False)
 """.replace("DATA", DATA)
+
+
+TABLE = """
+[request.NetworkConfig]
+EnableNetworkIsolation = true
+EnableInterContainerTrafficEncryption = true
+[request.NetworkConfig.VpcConfig]
+SecurityGroupIds = ["sg-1"]
+Subnets = ["subnet-1", "subnet-2"]
+[request.ProcessingResources.ClusterConfig]
+VolumeKmsKeyId = "disk-key"
+[request.ProcessingOutputConfig]
+KmsKeyId = "output-key"
+[[request.Tags]]
+Key = "team"
+Value = "fish"
+[request.Environment]
+REGION = "here"
+[[job.gather.ProcessingInputs]]
+InputName = "rows"
+S3Input.S3InputMode = "Pipe"
+S3Input.S3CompressionType = "Gzip"
+"""
+"""What a company needs, added to ``launch.toml``."""
 
 
 @dataclass
@@ -89,6 +96,16 @@ def _without_id(request: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+@pytest.fixture
+def _company_table(project: Path) -> Iterator[None]:
+    table = project / "launch.toml"
+    before = table.read_text()
+    table.write_text(before + TABLE)
+    yield
+    table.write_text(before)
+
+
+@pytest.mark.usefixtures("_company_table")
 def test_the_sdk_sends_the_request_of_launch(
     sdk_python: Path, aws: Account, no_aws: dict[str, str], project: Path
 ) -> None:
@@ -99,9 +116,12 @@ def test_the_sdk_sends_the_request_of_launch(
         command, cwd=project, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    ours, theirs = map(_without_id, aws.requests)
+    ours, theirs, our_several, their_several = map(_without_id, aws.requests)
     assert ours["NetworkConfig"]["VpcConfig"]["Subnets"]
+    assert ours["ProcessingInputs"][0]["S3Input"]["S3InputMode"] == "Pipe"
     assert theirs == ours
+    assert our_several["ProcessingResources"]["ClusterConfig"]["InstancePreferences"]
+    assert their_several == our_several
     assert not done.stderr
 
 

@@ -1,8 +1,8 @@
 """What the stack makes, from the real script and the real CLI; and what its roles may do.
 
 moto makes neither the bucket's policy, its lifecycle and its public access block, nor the identity
-provider, and takes no settings of the repository but its tags' mutability: those are held against
-the template.
+provider, the schedule and the policy of a topic, and takes no settings of the repository but its
+tags' mutability: those are held against the template.
 """
 
 import fnmatch
@@ -12,32 +12,51 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import account
 import pytest
-from conftest import SLUG, TEMPLATE, run
+import resolved
+from conftest import SLUG, fails, run
 from registry import ACCOUNT
+from resolved import STACK
 
 pytestmark = [pytest.mark.own_account, pytest.mark.slow]
 
-STACK = TEMPLATE / "infra" / "stack.yaml"
+OTHER = "210987654321"
 BUCKET = f"{SLUG}-{ACCOUNT}-{account.REGION}"
 DATA = {"Bucket", "Repository"}
 OWN = {"ExecutionRole", "ExecutionPolicy", "GitHubRole", "GitHubPolicy"}
 GITHUB = "https://token.actions.githubusercontent.com"
 
 
+@dataclass
+class Account(account.Account):
+    """An account in front of moto, which does not look at the owner that a request expects."""
+
+    owners: dict[str, str] = field(default_factory=dict)
+    """Accounts that own buckets; this one owns all others."""
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        bucket = environ["PATH_INFO"].split("/")[1]
+        owner = self.owners.get(bucket, ACCOUNT)
+        if environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER", owner) != owner:
+            start("403 Forbidden", [])
+            return [b""]
+        return super().__call__(environ, start)
+
+
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[account.Account]:
-    """An empty account, and an environment that names neither another nor a GitHub repository."""
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    """An empty account, and an environment that names no other."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "GITHUB_", "PYTHONDONTWRITE")):
+        if name.startswith(("AWS_", "ECR_", "GITHUB_", "PYTHONDONTWRITE")):
             monkeypatch.delenv(name)
-    with account.account() as aws:
+    aws = Account()
+    with account.serve(aws):
         yield aws
 
 
@@ -49,6 +68,19 @@ def project(generated: Path, tmp_path: Path) -> Path:
     with (folder / "aws.env").open("a") as settings:
         settings.write("MORE=a=b # c")  # and no end of the line
     return folder
+
+
+def configure(project: Path, *lines: str) -> None:
+    """Let ``launch.toml`` have these lines and no others of the stack or of requests."""
+    path = project / "launch.toml"
+    text = path.read_text().partition("\n# Of the test\n")[0]
+    path.write_text("\n".join([text, "# Of the test", *lines, ""]))
+
+
+def parameters(aws: account.Account) -> dict[str, str]:
+    """The parameters that the stack was deployed with."""
+    (stack,) = aws.client("cloudformation").describe_stacks()["Stacks"]
+    return {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
 
 
 def settings(project: Path) -> dict[str, str]:
@@ -85,7 +117,8 @@ def test_the_stack_comes_goes_and_comes_back(project: Path, aws: account.Account
     assert not aws.client("ecr").describe_repositories()["repositories"]
     assert not aws.client("s3").list_buckets()["Buckets"]
 
-    run(project, "make", "stack", **env, GITHUB_REPOSITORY="team/model")
+    configure(project, "[stack]", 'GitHubRepository = "team/model"')
+    run(project, "make", "stack", **env)
     made = roles(aws)
     assert settings(project) == before | {
         "AWS_REGION": account.REGION,
@@ -115,10 +148,9 @@ def test_the_stack_comes_goes_and_comes_back(project: Path, aws: account.Account
     aws.client("iam").create_open_id_connect_provider(
         Url=GITHUB, ClientIDList=["sts.amazonaws.com"]
     )
-    run(project, "make", "stack", **env, GITHUB_REPOSITORY="team/model")
+    run(project, "make", "stack", **env)
     assert resources(aws) == OWN
-    parameters = aws.client("cloudformation").describe_stacks()["Stacks"][0]["Parameters"]
-    exist = {p["ParameterKey"] for p in parameters if p["ParameterValue"] == "true"}
+    exist = {name for name, value in parameters(aws).items() if value == "true"}
     assert exist == {"RepositoryExists", "BucketExists", "GitHubExists"}
     assert settings(project)["SAGEMAKER_ROLE_ARN"] == roles(aws)["ExecutionRole"]
     assert settings(project)["S3_BUCKET"] == BUCKET
@@ -168,12 +200,90 @@ def test_an_api_that_refuses_is_no_stack_that_is_missing(
     assert left(aws) == ([], [])
 
 
-def template() -> Any:
-    import cfnlint.decode
+def test_a_parameter_that_is_removed_returns_to_its_default(
+    project: Path, aws: account.Account
+) -> None:
+    """CloudFormation itself remembers the value of the last deployment."""
+    configure(project, "[stack]", "RunDays = 90", 'GitHubRepository = "team/model"')
+    run(project, "make", "stack", **aws.environment())
+    assert parameters(aws)["RunDays"] == "90"
+    configure(project)
+    run(project, "make", "stack", **aws.environment(), GITHUB_REPOSITORY="team/other")
+    assert parameters(aws)["RunDays"] == "365"
+    assert parameters(aws)["GitHubRepository"] == ""
 
-    found, errors = cfnlint.decode.decode(str(STACK))
-    assert not errors
-    return found
+
+def test_the_command_line_sets_no_parameters(project: Path, aws: account.Account) -> None:
+    message = fails(project, "scripts/stack.sh", "RunDays=90", **aws.environment())
+    assert "launch.toml" in message
+    assert "[stack]" in message
+    assert left(aws) == ([], [])
+
+
+def test_a_mistake_in_the_file_deploys_nothing(project: Path, aws: account.Account) -> None:
+    configure(project, "[stack]", "RunDay = 90")
+    assert "did you mean RunDays?" in fails(project, "scripts/stack.sh", **aws.environment())
+    assert left(aws) == ([], [])
+
+
+@pytest.mark.parametrize("readable", [True, False], ids=["readable", "private"])
+def test_the_bucket_of_another_account_is_not_used(
+    project: Path, aws: Account, readable: bool
+) -> None:
+    """Whether or not its owner lets everybody list it."""
+    if readable:
+        location = {"LocationConstraint": account.REGION}
+        aws.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
+    aws.owners[BUCKET] = OTHER
+    before = (project / "aws.env").read_text()
+    message = fails(project, "scripts/stack.sh", **aws.environment())
+    assert f"{BUCKET} belongs to another account" in message
+    assert "BucketName" in message
+    assert left(aws) == ([], [])
+    assert (project / "aws.env").read_text() == before
+
+    configure(project, "[stack]", 'BucketName = "another-name"')
+    run(project, "make", "stack", **aws.environment())
+    assert settings(project)["S3_BUCKET"] == "another-name"
+    assert aws.client("s3").get_bucket_encryption(Bucket="another-name")
+
+
+def test_s3_that_does_not_answer_is_no_bucket_that_is_missing(
+    project: Path, aws: account.Account
+) -> None:
+    aws.faults["HEAD"] = "InternalError"
+    fails(project, "scripts/stack.sh", **aws.environment())
+    assert left(aws) == ([], [])
+
+
+def test_the_repository_of_another_account_is_used_and_not_made(
+    project: Path, aws: account.Account
+) -> None:
+    registry = f"{OTHER}.dkr.ecr.eu-central-1.amazonaws.com"
+    run(project, "scripts/setting.sh", f"ECR_REGISTRY={registry}")
+    run(project, "make", "stack", **aws.environment())
+    assert "Repository" not in resources(aws)
+    assert not aws.client("ecr").describe_repositories()["repositories"]
+    role = settings(project)["SAGEMAKER_ROLE_ARN"].rpartition("/")[2]
+    grants = json.dumps(aws.client("iam").get_role_policy(RoleName=role, PolicyName="execution"))
+    assert f"arn:aws:ecr:eu-central-1:{OTHER}:repository/{SLUG}" in grants
+    assert f":{ACCOUNT}:repository/" not in grants
+    assert settings(project)["ECR_REGISTRY"] == registry
+
+
+@pytest.mark.parametrize(
+    "registry", [f"https://{OTHER}.dkr.ecr.eu-west-1.amazonaws.com", "localhost:5000", OTHER]
+)
+def test_what_is_no_registry_is_said(project: Path, aws: account.Account, registry: str) -> None:
+    env = aws.environment() | {"ECR_REGISTRY": registry}
+    message = fails(project, "scripts/stack.sh", **env)
+    assert "ECR_REGISTRY must have the form" in message
+    assert registry in message
+    assert left(aws) == ([], [])
+
+
+def template() -> Any:
+    return resolved.template()
 
 
 def test_the_linter_has_nothing_to_say() -> None:
@@ -189,12 +299,15 @@ def test_what_holds_data_is_kept_private_and_not_for_ever() -> None:
         assert {name for name, part in parts.items() if part.get(policy) == "Retain"} == kept
     bucket = parts["Bucket"]["Properties"]
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    runs, uploads = bucket["LifecycleConfiguration"]["Rules"]
+    runs, uploads, versions = bucket["LifecycleConfiguration"]["Rules"]
     assert (runs["Prefix"], runs["ExpirationInDays"]) == (
         {"Fn::Sub": "${Project}/runs/"},
         {"Ref": "RunDays"},
     )
     assert uploads["AbortIncompleteMultipartUpload"]
+    assert "Prefix" not in versions
+    assert versions["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    assert versions["ExpiredObjectDeleteMarker"] is True
     (rule,) = parts["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert (rule["Effect"], rule["Principal"], rule["Action"]) == ("Deny", "*", "s3:*")
     assert rule["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -252,6 +365,7 @@ GITHUB_ROLE: Mapping[str, str] = {
     "ecr:PutImage": "docker push",
     "ecr:UploadLayerPart": "docker push",
     "iam:PassRole": "jobs and pipelines are given the execution role",
+    "iam:SimulatePrincipalPolicy": "launch asks whether the execution role can read its inputs",
     "logs:FilterLogEvents": "launch shows the log of every host",
     "s3:GetObject": "launch fetches what a job wrote",
     "s3:ListBucket": "launch rejects inputs without files, and outputs with some",
@@ -267,9 +381,36 @@ GITHUB_ROLE: Mapping[str, str] = {
     "sagemaker:StopProcessingJob": "a job is stopped",
     "sagemaker:UpdatePipeline": "a pipeline is deployed again",
 }
+EXECUTION_OF_A_COMPANY: Mapping[str, str] = {
+    **EXECUTION,
+    "ec2:CreateNetworkInterface": "each instance is in a subnet",
+    "ec2:CreateNetworkInterfacePermission": "SageMaker attaches the interface to its instance",
+    "ec2:DeleteNetworkInterface": "the instance is gone",
+    "ec2:DeleteNetworkInterfacePermission": "the instance is gone",
+    "ec2:DescribeDhcpOptions": "SageMaker looks at the network",
+    "ec2:DescribeNetworkInterfaces": "SageMaker looks at the network",
+    "ec2:DescribeSecurityGroups": "SageMaker looks at the network",
+    "ec2:DescribeSubnets": "SageMaker looks at the network",
+    "ec2:DescribeVpcs": "SageMaker looks at the network",
+    "kms:CreateGrant": "volumes are encrypted",
+    "kms:Decrypt": "encrypted inputs are fetched, and large outputs uploaded in parts",
+    "kms:Encrypt": "SageMaker's documentation asks for it where outputs are encrypted",
+    "kms:GenerateDataKey": "outputs are encrypted",
+}
+GITHUB_ROLE_OF_A_COMPANY: Mapping[str, str] = {
+    **GITHUB_ROLE,
+    "kms:Decrypt": "launch fetches what a job wrote, and uploads large files in parts",
+    "kms:GenerateDataKey": "launch encrypts what it uploads",
+}
+SCHEDULE: Mapping[str, str] = {"sagemaker:StartPipelineExecution": "the schedule starts it"}
 ANYWHERE: Mapping[str, str] = {
     "ecr:GetAuthorizationToken": "a login is to the whole of ECR",
     "cloudwatch:PutMetricData": "metrics have no address; a condition names the namespace",
+    "ec2:DescribeDhcpOptions": "EC2 lists all or nothing",
+    "ec2:DescribeNetworkInterfaces": "EC2 lists all or nothing",
+    "ec2:DescribeSecurityGroups": "EC2 lists all or nothing",
+    "ec2:DescribeSubnets": "EC2 lists all or nothing",
+    "ec2:DescribeVpcs": "EC2 lists all or nothing",
 }
 
 
@@ -280,26 +421,36 @@ class Role:
     grants: list[Any]
 
 
-@pytest.fixture(scope="module")
-def granted() -> dict[str, Role]:
-    """What each role is given, as it is in an account."""
-    names = {"Project": SLUG, "RepositoryName": "team/model", "BucketName": BUCKET}
-    given = names | {"GitHubRepository": "team/model"}
+def grants(parameters: Mapping[str, str]) -> dict[str, Role]:
+    """What each role of a stack is given, as it is in an account."""
     with account.account() as aws:
         aws.client("cloudformation").create_stack(
             StackName=SLUG,
             TemplateBody=STACK.read_text(),
             Capabilities=["CAPABILITY_IAM"],
-            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
         )
         iam, found = aws.client("iam"), {}
         for part, arn in roles(aws).items():
             name = arn.rpartition("/")[2]
             trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
-            (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
-            document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-            found[part] = Role(arn, trust["Statement"], document["Statement"])
+            statements = []
+            for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+                document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+                statements += document["Statement"]
+            found[part] = Role(arn, trust["Statement"], statements)
     return found
+
+
+@pytest.fixture(scope="module")
+def granted() -> dict[str, Role]:
+    return grants(resolved.SETS["GitHub"] | {"BucketName": BUCKET})
+
+
+@pytest.fixture(scope="module")
+def company() -> dict[str, Role]:
+    """The same of a stack with all its parameters."""
+    return grants(resolved.COMPANY | {"BucketName": BUCKET})
 
 
 def listed(value: str | list[str]) -> list[str]:
@@ -307,26 +458,41 @@ def listed(value: str | list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("role", "wanted"), [("ExecutionRole", EXECUTION), ("GitHubRole", GITHUB_ROLE)]
+    ("stack", "role", "wanted"),
+    [
+        ("granted", "ExecutionRole", EXECUTION),
+        ("granted", "GitHubRole", GITHUB_ROLE),
+        ("company", "ExecutionRole", EXECUTION_OF_A_COMPANY),
+        ("company", "GitHubRole", GITHUB_ROLE_OF_A_COMPANY),
+        ("company", "ScheduleRole", SCHEDULE),
+    ],
 )
 def test_every_action_has_a_reason_and_a_place(
-    granted: dict[str, Role], role: str, wanted: Mapping[str, str]
+    request: pytest.FixtureRequest, stack: str, role: str, wanted: Mapping[str, str]
 ) -> None:
-    statements = granted[role].grants
+    found: dict[str, Role] = request.getfixturevalue(stack)
+    statements = found[role].grants
     assert {each["Effect"] for each in statements} == {"Allow"}
     assert {action for each in statements for action in listed(each["Action"])} == set(wanted)
     anywhere = [each for each in statements if "*" in listed(each["Resource"])]
     assert {action for each in anywhere for action in listed(each["Action"])} <= set(ANYWHERE)
-    own = (SLUG, "team/model", BUCKET, "log-group:/aws/sagemaker/ProcessingJobs:")
+    given = [
+        item for value in resolved.COMPANY.values() for item in value.split(",") if "arn:" in item
+    ]
+    own = (SLUG, "team/model", BUCKET, "log-group:/aws/sagemaker/ProcessingJobs:", *given)
     for each in statements:
         for place in set(listed(each["Resource"])) - {"*"}:
-            tags = each.get("Condition", {}).get("StringEquals", {}).values()
-            assert any(name in place for name in own) or SLUG in tags, place
+            subnets = each.get("Condition", {}).get("ArnLike", {}).get("ec2:Subnet", [])
+            is_interface = place.endswith(":network-interface/*")
+            is_limited = subnets or each["Action"] == "ec2:CreateNetworkInterface"
+            assert any(name in place for name in own) or (is_interface and is_limited), place
 
 
 def allows(statements: list[Any], action: str, resource: str, context: Mapping[str, str]) -> bool:
     """Whether IAM would, as far as these statements use its language."""
     match: Mapping[str, Callable[[str, str], bool]] = {
+        "ArnLike": fnmatch.fnmatchcase,
+        "Bool": str.__eq__,
         "StringEquals": str.__eq__,
         "StringLike": fnmatch.fnmatchcase,
     }
@@ -334,7 +500,7 @@ def allows(statements: list[Any], action: str, resource: str, context: Mapping[s
         action in listed(each["Action"])
         and any(fnmatch.fnmatchcase(resource, place) for place in listed(each["Resource"]))
         and all(
-            key in context and match[test](context[key], value)
+            key in context and any(match[test](context[key], item) for item in listed(value))
             for test, keys in each.get("Condition", {}).items()
             for key, value in keys.items()
         )
@@ -344,8 +510,6 @@ def allows(statements: list[Any], action: str, resource: str, context: Mapping[s
 
 HERE = f"{account.REGION}:{ACCOUNT}"
 SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
-OURS = {"aws:RequestTag/project": SLUG, "aws:ResourceTag/project": SLUG}
-THEIRS = {"aws:RequestTag/project": "walruses", "aws:ResourceTag/project": "walruses"}
 GROUP = f"arn:aws:logs:{HERE}:log-group:/aws/sagemaker/ProcessingJobs:"
 LOG = f"{GROUP}log-stream:"
 
@@ -367,15 +531,14 @@ LOG = f"{GROUP}log-stream:"
         ("EG", "iam:PassRole", "ExecutionRole", {"iam:PassedToService": "ec2.amazonaws"}, False),
         ("EG", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", SAGEMAKER, False),
         ("EG", "sagemaker:CreateProcessingJob", f"processing-job/{SLUG}-x", {}, True),
-        ("EG", "sagemaker:CreateProcessingJob", "processing-job/walruses-x", OURS, False),
-        ("E", "sagemaker:CreateProcessingJob", "processing-job/pipelines-x-y-z", OURS, True),
-        ("E", "sagemaker:CreateProcessingJob", "processing-job/pipelines-x-y-z", THEIRS, False),
-        ("E", "sagemaker:StopProcessingJob", "processing-job/pipelines-x-y-z", OURS, True),
-        ("E", "sagemaker:StopProcessingJob", "processing-job/pipelines-x-y-z", THEIRS, False),
-        ("G", "sagemaker:CreateProcessingJob", "processing-job/pipelines-x-y-z", OURS, False),
-        ("EG", "sagemaker:DescribeProcessingJob", "processing-job/pipelines-x-y-z", OURS, True),
-        ("EG", "sagemaker:DescribeProcessingJob", "processing-job/pipelines-x-y-z", THEIRS, False),
+        ("EG", "sagemaker:CreateProcessingJob", "processing-job/walruses-x", {}, False),
+        ("EG", "sagemaker:CreateProcessingJob", "processing-job/pipelines-x-y-z", {}, False),
+        ("EG", "sagemaker:DescribeProcessingJob", f"processing-job/{SLUG}-x-y-z", {}, True),
+        ("EG", "sagemaker:DescribeProcessingJob", "processing-job/pipelines-x-y-z", {}, False),
+        ("G", "iam:SimulatePrincipalPolicy", "ExecutionRole", {}, True),
+        ("G", "iam:SimulatePrincipalPolicy", "GitHubRole", {}, False),
         ("G", "sagemaker:StartPipelineExecution", f"pipeline/{SLUG}", {}, True),
+        ("G", "sagemaker:StartPipelineExecution", f"pipeline/{SLUG}-of-others", {}, False),
         (
             "G",
             "sagemaker:DescribePipelineExecution",
@@ -406,6 +569,173 @@ def test_roles_end_where_the_project_ends(
         resource = granted[resource].arn
     for role in (name for name in granted if name[0] in who):
         assert allows(granted[role].grants, action, resource, context) is expected, role
+
+
+LAKE = "arn:aws:s3:::company-lake"
+INTERFACE = f"arn:aws:ec2:{HERE}:network-interface/eni-1"
+SUBNET = f"arn:aws:ec2:{account.REGION}:{OTHER}:subnet/subnet-0"
+GRANT = {"kms:GrantIsForAWSResource": "true"}
+
+
+@pytest.mark.parametrize(
+    ("who", "action", "resource", "context", "expected"),
+    [
+        ("EG", "s3:GetObject", f"{LAKE}/sales/2020.csv", {}, True),
+        ("EG", "s3:GetObject", f"{LAKE}/salaries/2020.csv", {}, False),
+        ("EG", "s3:PutObject", f"{LAKE}/sales/2020.csv", {}, False),
+        ("EG", "s3:ListBucket", LAKE, {"s3:prefix": "sales/2020"}, True),
+        ("EG", "s3:ListBucket", LAKE, {"s3:prefix": "sales"}, True),
+        ("EG", "s3:ListBucket", LAKE, {}, False),
+        ("EG", "s3:ListBucket", "arn:aws:s3:::company-other", {"s3:prefix": "sales/x"}, False),
+        ("EG", "kms:Decrypt", f"{resolved.KEY}/lake", {}, True),
+        ("EG", "kms:GenerateDataKey", f"{resolved.KEY}/lake", {}, False),
+        ("EG", "kms:Decrypt", f"{resolved.KEY}/output", {}, True),
+        ("EG", "kms:GenerateDataKey", f"{resolved.KEY}/other", {}, True),
+        ("EG", "kms:GenerateDataKey", f"{resolved.KEY}/volume", {}, False),
+        ("E", "kms:CreateGrant", f"{resolved.KEY}/volume", GRANT, True),
+        ("E", "kms:CreateGrant", f"{resolved.KEY}/volume", {}, False),
+        ("E", "kms:CreateGrant", f"{resolved.KEY}/output", GRANT, False),
+        ("E", "ec2:CreateNetworkInterface", f"{SUBNET}a", {}, True),
+        ("E", "ec2:CreateNetworkInterface", f"{SUBNET}c", {}, False),
+        ("E", "ec2:CreateNetworkInterface", INTERFACE, {}, True),
+        ("E", "ec2:DeleteNetworkInterface", INTERFACE, {"ec2:Subnet": f"{SUBNET}b"}, True),
+        ("E", "ec2:DeleteNetworkInterface", INTERFACE, {"ec2:Subnet": f"{SUBNET}c"}, False),
+        ("GS", "ec2:CreateNetworkInterface", f"{SUBNET}a", {}, False),
+        ("S", "sagemaker:StartPipelineExecution", f"pipeline/{SLUG}", {}, True),
+        ("S", "sagemaker:StartPipelineExecution", f"pipeline/{SLUG}-of-others", {}, False),
+    ],
+)
+def test_parameters_open_what_they_name_and_nothing_else(
+    company: dict[str, Role],
+    who: str,
+    action: str,
+    resource: str,
+    context: Mapping[str, str],
+    expected: bool,
+) -> None:
+    if action.startswith("sagemaker:"):
+        resource = f"arn:aws:sagemaker:{HERE}:{resource}"
+    for role in (name for name in company if name[0] in who):
+        assert allows(company[role].grants, action, resource, context) is expected, role
+
+
+def test_every_role_has_the_path_and_the_boundary() -> None:
+    for parameters in (resolved.COMPANY, resolved.NAMES):
+        parts = resolved.resources(parameters).values()
+        found = [part["Properties"] for part in parts if part["Type"] == "AWS::IAM::Role"]
+        assert len(found) == (3 if parameters is resolved.COMPANY else 1)
+        boundary = resolved.COMPANY["PermissionsBoundary"]
+        for role in found:
+            if parameters is resolved.COMPANY:
+                assert (role["Path"], role["PermissionsBoundary"]) == ("/models/", boundary)
+            else:
+                assert role["Path"] == "/"
+                assert "PermissionsBoundary" not in role
+
+
+def test_without_parameters_there_is_no_more_than_the_repository_needs() -> None:
+    wanted = {"Repository", "Bucket", "BucketPolicy", "ExecutionRole", "ExecutionPolicy"}
+    parts = resolved.resources(resolved.NAMES)
+    assert set(parts) == wanted
+    bucket = parts["Bucket"]["Properties"]
+    assert not bucket.keys() & {"VersioningConfiguration", "LoggingConfiguration"}
+
+
+def test_the_bucket_has_the_versions_and_logs_that_were_asked_for() -> None:
+    bucket = resolved.resources(resolved.COMPANY)["Bucket"]["Properties"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket["LoggingConfiguration"] == {
+        "DestinationBucketName": "company-logs",
+        "LogFilePrefix": f"{bucket['BucketName']}/",
+    }
+
+
+def test_the_schedule_starts_the_deployed_pipeline() -> None:
+    parts = resolved.resources(resolved.COMPANY)
+    schedule = parts["PipelineSchedule"]["Properties"]
+    assert schedule["ScheduleExpression"] == resolved.COMPANY["Schedule"]
+    assert schedule["ScheduleExpressionTimezone"] == "Europe/Berlin"
+    target = schedule["Target"]
+    (policy,) = resolved.statements(parts["SchedulePolicy"])
+    assert target["Arn"] == policy["Resource"] == f"arn:aws:sagemaker:{HERE}:pipeline/{SLUG}"
+    assert target["RoleArn"].endswith("/ScheduleRole")
+    assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
+    (trust,) = parts["ScheduleRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
+
+
+def matches(pattern: Any, event: Any) -> bool:
+    """Whether EventBridge would, as far as these patterns use its language."""
+    if isinstance(pattern, dict):
+        return all(key in event and matches(part, event[key]) for key, part in pattern.items())
+    return any(
+        event.startswith(each["prefix"]) if isinstance(each, dict) else event == each
+        for each in pattern
+    )
+
+
+def job_event(name: str, status: str) -> dict[str, Any]:
+    return {
+        "source": "aws.sagemaker",
+        "detail-type": "SageMaker Processing Job State Change",
+        "detail": {"ProcessingJobName": name, "ProcessingJobStatus": status},
+    }
+
+
+def execution_event(pipeline: str, status: str) -> dict[str, Any]:
+    arn = f"arn:aws:sagemaker:{HERE}:pipeline/{pipeline}"
+    return {
+        "source": "aws.sagemaker",
+        "detail-type": "SageMaker Model Building Pipeline Execution Status Change",
+        "detail": {"pipelineArn": arn, "currentPipelineExecutionStatus": status},
+    }
+
+
+@pytest.mark.parametrize(
+    ("event", "rule"),
+    [
+        (job_event(f"{SLUG}-job-x", "Failed"), "FailedJob"),
+        (job_event(f"{SLUG}-job-x", "Completed"), None),
+        (job_event(f"{SLUG}-job-x", "Stopped"), None),
+        (job_event("walruses-job-x", "Failed"), None),
+        (execution_event(SLUG, "Failed"), "FailedExecution"),
+        (execution_event(SLUG, "Succeeded"), None),
+        (execution_event(f"{SLUG}-of-others", "Failed"), None),
+    ],
+)
+def test_a_failure_of_this_project_is_reported(event: dict[str, Any], rule: str | None) -> None:
+    parts = resolved.resources(resolved.COMPANY).items()
+    rules = {
+        name: part["Properties"] for name, part in parts if part["Type"] == "AWS::Events::Rule"
+    }
+    found = {name for name, part in rules.items() if matches(part["EventPattern"], event)}
+    assert found == ({rule} if rule else set())
+
+
+def test_the_message_is_readable() -> None:
+    parts = resolved.resources(resolved.COMPANY)
+    for name in ("FailedJob", "FailedExecution"):
+        (target,) = parts[name]["Properties"]["Targets"]
+        message = target["InputTransformer"]
+        lines = message["InputTemplate"].splitlines()
+        assert all(isinstance(json.loads(line), str) for line in lines)
+        used = set(re.findall(r"<(\w+)>", message["InputTemplate"]))
+        assert used == set(message["InputPathsMap"])
+
+
+def test_only_the_two_rules_may_send_mail() -> None:
+    parts = resolved.resources(resolved.COMPANY)
+    topic = parts["FailureTopic"]["Properties"]
+    assert topic["KmsMasterKeyId"] == resolved.COMPANY["FailureKey"]
+    address = resolved.COMPANY["FailureEmail"]
+    assert topic["Subscription"] == [{"Protocol": "email", "Endpoint": address}]
+    (statement,) = resolved.statements(parts["FailureTopicPolicy"])
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    rules = [f"arn:aws:events:{HERE}:rule/{name}" for name in ("FailedJob", "FailedExecution")]
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": rules}}
+    mail = resolved.resources(resolved.SETS["mail"])
+    assert "KmsMasterKeyId" not in mail["FailureTopic"]["Properties"]
 
 
 def test_only_sagemaker_and_one_branch_may_have_the_roles(granted: dict[str, Role]) -> None:

@@ -137,8 +137,7 @@ def aws(tmp_path: Path) -> Iterator[dict[str, str]]:
         registry.docker_registry(registries) as images,
         registry.moto_server(services) as moto,
     ):
-        own = {"ECR_REGISTRY": images.address, "DOCKER_CONFIG": str(tmp_path / "docker")}
-        yield registry.aws_environment(moto) | own
+        yield registry.aws_environment(moto) | registry.docker_client(tmp_path, images)
 
 
 def test_tests_are_those_that_run_by_hand() -> None:
@@ -161,6 +160,6 @@ def test_commands_of_the_push_leave_an_image_in_ecr(checkout: Path, aws: dict[st
         for line in before:
             run(checkout, "bash", "-e", "-c", line, **env | {"AWS_REGION": ""})
         said = run(checkout, "bash", "-e", "-c", push, **env)
-    address = f"{aws['ECR_REGISTRY']}/{checkout.name}@sha256:"
+    address = f"{registry.ECR}/{checkout.name}@sha256:"
     assert [line for line in said.splitlines() if line.startswith(address)]
     assert outputs.read_text() == "AWS_REGION=eu-west-3\n"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from . import jobs, names
-from .options import parse
+from .options import Launch, parse
 from .project import COMMAND, LaunchError
 from .run import ExitCode, Run
 
@@ -48,6 +48,7 @@ def _carry_out(verb: str, argv: Sequence[str]) -> int:
     wanted = request.prepare(launch)
     if launch.options.plan:
         print(json.dumps(wanted, indent=2))
+        _report_ignored([launch])
         return ExitCode.COMPLETED
     from . import backends
 
@@ -63,6 +64,8 @@ def _pipeline(verb: str, argv: Sequence[str]) -> int:
         from . import definition
 
         print(json.dumps(definition.build(parsed), indent=2))
+        if verb == "pipeline":
+            _report_ignored([step.launch for step in parsed.steps])
         return ExitCode.COMPLETED
     from . import backends
 
@@ -71,6 +74,17 @@ def _pipeline(verb: str, argv: Sequence[str]) -> int:
         return _report(run, run.outputs)  # of the steps that have completed
     print(f"deployed: {backends.deploy(parsed)}")
     return ExitCode.COMPLETED
+
+
+def _report_ignored(launches: Sequence[Launch]) -> None:
+    """Name what a backend on this machine ignores of ``launch.toml``, in one line."""
+    from . import config, emulated
+
+    backend = launches[0].options.backend
+    found = [path for launch in launches for path in emulated.ignored(launch.job, backend)]
+    if found:
+        paths = ", ".join(dict.fromkeys(found))
+        print(f"{config.FILE}: the backend {backend} ignores {paths}", file=sys.stderr)
 
 
 def _report(run: Run, outputs: Mapping[str, str]) -> int:

@@ -1,9 +1,12 @@
 """AWS clients, and messages that say what to do about an error of AWS."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
+from . import config as settings
 from .project import LaunchError, SetupError, require, setting
 
 _DENIED = "your credentials do not allow this"
@@ -12,6 +15,7 @@ _UNKNOWN = "AWS does not know your credentials: check AWS_PROFILE and AWS_ACCESS
 _OTHER_REGION = "the bucket is in another region: correct AWS_REGION"
 _BUSY = "AWS limits the rate of requests, also after several attempts: try again later"
 _BROKEN = "AWS had an internal error, also after several attempts: try again later"
+_KEY = "correct KmsKeyId in launch.toml: jobs and uploads need a key that exists and is enabled"
 
 _ADVICE = {
     "AccessDenied": _DENIED,
@@ -39,7 +43,15 @@ _ADVICE = {
     "InternalFailure": _BROKEN,
     "InternalServerError": _BROKEN,
     "ServiceUnavailable": _BROKEN,
+    "KMS.Disabled": _KEY,
+    "KMS.InvalidKeyUsage": _KEY,
+    "KMS.InvalidState": _KEY,
+    "KMS.KMSInvalidState": _KEY,
+    "KMS.NotFound": _KEY,
 }
+
+_ACCOUNT = re.compile(r"arn:[^:]+:iam::(\d{12}):role/.+")
+_KEY_ACTION = re.compile(r"kms:\w+")
 
 
 def session() -> Any:
@@ -52,14 +64,17 @@ def session() -> Any:
     return session
 
 
-def client(service: str, **config: Any) -> Any:
+def client(service: str, *, region: str | None = None, **config: Any) -> Any:
     """Return a client that retries requests which are throttled or fail for a moment.
 
     There are five attempts, each with 5 seconds to connect and 10 seconds for an answer, so that
     an endpoint which does not answer is given up on after about a minute.
 
+    A client for S3 uses a bucket only if the expected account owns it: see ``bucket_owner``.
+
     Args:
         service: Name of the service, as boto3 spells it.
+        region: Another region than the project's.
         config: Further options of ``botocore.config.Config``.
     """
     from botocore.config import Config
@@ -69,7 +84,66 @@ def client(service: str, **config: Any) -> Any:
         "read_timeout": 10,
         "retries": {"mode": "standard", "total_max_attempts": 5},
     }
-    return session().client(service, config=Config(**defaults | config))
+    made = session().client(service, region_name=region, config=Config(**defaults | config))
+    if service == "s3":
+        _BucketOwners().register(made)
+    return made
+
+
+def bucket_owner(bucket: str) -> str:
+    """Return the account that must own a bucket.
+
+    ``[buckets]`` of ``launch.toml`` names it; otherwise it is the account of the execution role
+    or, if there is no role yet, that of the caller.
+
+    Raises:
+        LaunchError: ``launch.toml`` cannot be read.
+        botocore.exceptions.BotoCoreError: There is no role, and AWS cannot be asked.
+    """
+    return _BucketOwners().of(bucket)
+
+
+class _BucketOwners:
+    """Sends the expected owner of a bucket with each request of a client for S3.
+
+    S3 rejects the request if another account owns the bucket, so that nothing is read from or
+    written to a bucket whose name somebody else has taken.
+    """
+
+    def register(self, client: Any) -> None:
+        client.meta.events.register("before-parameter-build.s3", self._expect)
+        client.meta.events.register("after-call.s3", self._note)
+
+    def of(self, bucket: str) -> str:
+        return self._listed.get(bucket) or self._own
+
+    def _expect(
+        self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any
+    ) -> None:
+        """Set the parameter in operations that have it."""
+        if "Bucket" in params and "ExpectedBucketOwner" in model.input_shape.members:
+            owner = params["ExpectedBucketOwner"] = self.of(params["Bucket"])
+            context["expected_owner"] = params["Bucket"], owner
+
+    def _note(self, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: Any) -> None:
+        """Add to an error what was expected, for ``explain``; S3 says only that it denies access.
+
+        A denial that names the missing permission has another reason.
+        """
+        if "Error" in parsed and "expected_owner" in context:
+            error = parsed["Error"]
+            if "not authorized" not in error.get("Message", ""):
+                error["Bucket"], error["ExpectedBucketOwner"] = context["expected_owner"]
+
+    @cached_property
+    def _listed(self) -> Mapping[str, str]:
+        return settings.bucket_owners()
+
+    @cached_property
+    def _own(self) -> str:
+        if found := _ACCOUNT.fullmatch(setting("SAGEMAKER_ROLE_ARN")):
+            return found[1]
+        return str(client("sts").get_caller_identity()["Account"])
 
 
 def console() -> str:
@@ -85,8 +159,10 @@ def explain(error: Exception) -> str:
         case exceptions.ClientError():
             code, message = (error.response["Error"].get(key, "") for key in ("Code", "Message"))
             advice = _ADVICE.get(code.removesuffix("Exception"))
-            if advice == _DENIED and message:
-                advice = f"{advice}: {message}"  # which names the principal and the action
+            if advice == _DENIED:
+                advice = _denied(error.response["Error"])
+            elif advice == _KEY and message:
+                advice = f"{message}: {advice}"  # which names the key
             return f"{error.operation_name}: {code}: {advice or message}"
         case exceptions.NoCredentialsError():
             return "there are no AWS credentials: run `aws configure sso`, or set AWS_PROFILE"
@@ -101,6 +177,26 @@ def explain(error: Exception) -> str:
             return f"AWS does not answer: check the network, VPN and proxy ({error})"
         case _:
             return str(error)
+
+
+def _denied(error: Mapping[str, str]) -> str:
+    """Return what to do about an error that denies access."""
+    message = error.get("Message", "")
+    advice = f"{_DENIED}: {message}" if message else _DENIED  # names the principal and the action
+    if action := _KEY_ACTION.search(message):
+        return (
+            f"{advice}: let your policies and the policy of the KMS key allow {action[0]}; uploads "
+            "need kms:GenerateDataKey and, for large files, kms:Decrypt"
+        )
+    if owner := error.get("ExpectedBucketOwner"):
+        bucket = error["Bucket"]
+        return (
+            f"{advice}; or the bucket {bucket} does not belong to account {owner}: if another "
+            f'account owns it and you trust that account, write {bucket} = "ACCOUNT ID" below '
+            "[buckets] in launch.toml; if it should be yours, somebody else has taken its name: "
+            "choose another name"
+        )
+    return advice
 
 
 @contextmanager

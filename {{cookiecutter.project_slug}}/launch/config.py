@@ -1,6 +1,7 @@
-"""Reads ``launch.toml``: the jobs of the pipeline, their inputs and the metric.
+"""Reads ``launch.toml``: the jobs of the pipeline, their inputs, the metric and what jobs need.
 
-Whether it fits the jobs is checked where these are read: see ``options`` and ``pipeline``.
+Whether it fits the jobs is checked where these are read: see ``options`` and ``pipeline``. What it
+adds to the request of a job is checked in ``configured``.
 """
 
 import math
@@ -12,11 +13,13 @@ from typing import Any
 
 from . import names, project
 from .addresses import clean, is_s3
+from .merge import merge
 from .metric import Metric
 from .project import LaunchError
 
 FILE = "launch.toml"
 
+_TABLES = ("pipeline", "inputs", "metric", "request", "job", "buckets", "stack")
 _TEXTS = ("job", "output", "file", "name")
 _LIMITS = ("minimum", "maximum")
 _KEYS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
@@ -30,7 +33,7 @@ def jobs() -> Sequence[str]:
     Raises:
         LaunchError: ``launch.toml`` cannot be read, or names a job twice.
     """
-    listed = _table(_read(), "pipeline", ["jobs"]).get("jobs", [])
+    listed = _pipeline().get("jobs", [])
     if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
         raise LaunchError(f"{FILE}: pipeline.jobs must be a list of names in quotes")
     if twice := sorted({name for name in listed if listed.count(name) > 1}):
@@ -106,6 +109,94 @@ def metric() -> Metric | None:
     )
 
 
+def request(job: str | None = None) -> dict[str, Any]:
+    """Return the fields of CreateProcessingJob for all jobs or, with its own, for one job.
+
+    They have the form of a request, and are not validated: ``configured.check`` does that.
+
+    Raises:
+        LaunchError: ``launch.toml`` cannot be read.
+    """
+    return merge(*request_tables(job).values())
+
+
+def request_tables(job: str | None = None) -> Mapping[str, dict[str, Any]]:
+    """Return the tables that ``request`` merges, the lowest first, by their names in the file.
+
+    Raises:
+        LaunchError: ``launch.toml`` cannot be read.
+    """
+    content = _read()
+    tables = {"request": _table(content, "request")}
+    by_job = _table(content, "job")
+    if job in by_job:
+        tables[f"job.{job}"] = _table(by_job, job, prefix="job.")
+    return tables
+
+
+def jobs_with_requests() -> Sequence[str]:
+    """Return the names of the jobs that ``job`` knows.
+
+    Raises:
+        LaunchError: ``launch.toml`` cannot be read.
+    """
+    return tuple(_table(_read(), "job"))
+
+
+def output_key(job: str | None = None) -> str | None:
+    """Return the KMS key that encrypts outputs and all else that a launch stores, if there is one.
+
+    Raises:
+        LaunchError: ``launch.toml`` cannot be read, or the key is no text.
+    """
+    outputs = _table(request(job), "ProcessingOutputConfig", prefix="request.")
+    key = outputs.get("KmsKeyId")
+    if key is not None and not isinstance(key, str):
+        raise LaunchError(
+            f"{FILE}: request.ProcessingOutputConfig.KmsKeyId must be a key in quotes"
+        )
+    return key or None
+
+
+def retries() -> list[dict[str, Any]] | None:
+    """Return the retry policies of the pipeline's steps; ``None`` if the file has none.
+
+    Their fields are not validated.
+
+    Raises:
+        LaunchError: ``launch.toml`` cannot be read, or they are no tables.
+    """
+    policies = _pipeline().get("retries")
+    if policies is None:
+        return None
+    if not isinstance(policies, list) or not all(isinstance(each, dict) for each in policies):
+        raise LaunchError(
+            f"{FILE}: pipeline.retries must be tables: [[pipeline.retries]]; for none, write "
+            "retries = [] below [pipeline]"
+        )
+    return policies
+
+
+def bucket_owners() -> Mapping[str, str]:
+    """Return the accounts that own buckets, by bucket, where it is not the account of the launch.
+
+    Raises:
+        LaunchError: ``launch.toml`` cannot be read, or an account has not twelve digits.
+    """
+    owners = _table(_read(), "buckets")
+    for bucket, account in owners.items():
+        if not isinstance(account, str) or not re.fullmatch("[0-9]{12}", account):
+            raise LaunchError(
+                f"{FILE}: buckets.{bucket} must be the account that owns the bucket, twelve digits "
+                f'in quotes: "{bucket}" = "123456789012"'
+            )
+    return owners
+
+
+def _pipeline() -> dict[str, Any]:
+    return _table(_read(), "pipeline", ["jobs", "retries"])
+
+
 def _read() -> dict[str, Any]:
     try:
         content = tomllib.loads((project.ROOT / FILE).read_text(encoding="utf-8-sig"))
@@ -119,7 +210,7 @@ def _read() -> dict[str, Any]:
         raise LaunchError(f"{FILE} is not valid TOML: {error}") from error
     except RecursionError as error:
         raise LaunchError(f"{FILE}: its lists or tables are nested too deeply") from error
-    _check_keys(content, ["pipeline", "inputs", "metric"])
+    _check_keys(content, _TABLES)
     return content
 
 

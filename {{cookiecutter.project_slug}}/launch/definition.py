@@ -17,8 +17,8 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from . import limits, s3
-from .addresses import is_s3
+from . import limits, project, retries, s3
+from .addresses import contains, is_s3
 from .graph import Pipeline, Step
 from .metric import Metric
 from .project import LaunchError
@@ -28,6 +28,9 @@ Json = Any
 
 _TYPES = {int: "Integer", float: "Float", str: "String"}
 _EXPIRE_AFTER = "P30D"
+_APPENDED = len("-p4jn9xou8a8s-tMgXry49ug-99")
+"""The longest text that SageMaker appends to the prefix of a job's name: the execution's id, a
+token of the step and the number of failures."""
 _METRICS = "metrics"
 """The name under which the pipeline knows the file with the metric."""
 
@@ -40,16 +43,20 @@ def build(pipeline: Pipeline) -> dict[str, Json]:
     deployed pipeline can also set the inputs that no step writes.
 
     Raises:
-        LaunchError: The definition breaks a limit of the API, or an input in S3 cannot be listed.
+        LaunchError: The definition breaks a limit of the API, an input in S3 cannot be listed, or
+            an input of a deployed pipeline would expire.
     """
-    parameters = _Parameters()
-    steps = [_processing_step(step, pipeline, parameters) for step in pipeline.steps]
+    if pipeline.deployed:
+        _check_inputs_stay(pipeline)
+    parameters, policies = _Parameters(), retries.policies()
+    steps = [_processing_step(step, pipeline, parameters, policies) for step in pipeline.steps]
     if pipeline.metric:
         steps.append(_metric_step(pipeline.metric, pipeline, parameters))
     definition = {
         "Version": "2020-12-01",
         "Metadata": {},
         "Parameters": parameters.defined,
+        **_experiment(pipeline),
         "Steps": steps,
     }
     text = json.dumps(definition)
@@ -79,15 +86,15 @@ class _Parameters:
         return {"Get": f"Parameters.{name}"}
 
 
-def _processing_step(step: Step, pipeline: Pipeline, parameters: _Parameters) -> dict[str, Json]:
-    """Return a step whose arguments are the job's request, with what only an execution knows.
-
-    SageMaker names the job itself.
-    """
+def _processing_step(
+    step: Step, pipeline: Pipeline, parameters: _Parameters, policies: Sequence[retries.Policy]
+) -> dict[str, Json]:
+    """Return a step whose arguments are the job's request, with what only an execution knows."""
     request = copy.deepcopy(step.request)
     if not pipeline.deployed:
         _add_fingerprints(request, step)
-    del request["ProcessingJobName"]
+    request["ProcessingJobName"] = _name_prefix(step)
+    request.pop("ExperimentConfig", None)  # see _experiment
     _set_instances(request, step, parameters)
     _set_inputs(request, step, pipeline, parameters)
     _set_outputs(request, step, parameters)
@@ -95,11 +102,59 @@ def _processing_step(step: Step, pipeline: Pipeline, parameters: _Parameters) ->
     made: dict[str, Json] = {"Name": step.name, "Type": "Processing", "Arguments": request}
     if _is_cached(step, pipeline):
         made["CacheConfig"] = {"Enabled": True, "ExpireAfter": _EXPIRE_AFTER}
+    if policies:
+        made["RetryPolicies"] = policies
     metric = pipeline.metric
     if metric and step.job == metric.job:
         file = {"OutputName": metric.output, "FilePath": metric.file}
         made["PropertyFiles"] = [{"PropertyFileName": _METRICS, **file}]
     return made
+
+
+def _name_prefix(step: Step) -> str:
+    """Return the prefix of the names of a step's jobs, which an execution completes.
+
+    All of them begin with the project's name, as those of other launches do, so that policies can
+    name them. A long prefix is cut, because SageMaker limits the whole name to 63 characters:
+    https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-access.html
+    """
+    return f"{project.name()}-{step.name}"[: 63 - _APPENDED].rstrip("-")
+
+
+def _experiment(pipeline: Pipeline) -> dict[str, Json]:
+    """Return the experiment of all steps as a field of the definition, if there is one.
+
+    A step has no ``ExperimentConfig``: SageMaker sets that of each job from the pipeline's.
+
+    Raises:
+        LaunchError: The steps differ, or have more than a pipeline can.
+    """
+    first, *others = (step.request.get("ExperimentConfig", {}) for step in pipeline.steps)
+    complete = {"ExperimentName", "TrialName"}
+    if any(other != first for other in others) or (first and first.keys() != complete):
+        raise LaunchError(
+            "ExperimentConfig: a pipeline has one experiment for all of its jobs: set "
+            "ExperimentName and TrialName, and nothing else, the same for all of them"
+        )
+    return {"PipelineExperimentConfig": first} if first else {}
+
+
+def _check_inputs_stay(pipeline: Pipeline) -> None:
+    """Reject inputs that hold results of runs, which expire while the pipeline stays deployed.
+
+    Stored inputs do not expire, nor does anything outside ``runs/``: see ``infra/stack.yaml``.
+    """
+    runs = s3.runs_address()
+    for step in pipeline.steps:
+        for option in step.launch.inputs.keys() - step.launch.upstream.keys():
+            address = step.launch.inputs[option]
+            if contains(runs, address) or contains(address, runs):
+                raise LaunchError(
+                    f"{step.job}: {step.launch.place(option)}: {address} holds results of runs, "
+                    "which expire, and a deployed pipeline reads its inputs for as long as it "
+                    "exists: copy what it needs to an address outside "
+                    f"{runs}, with `aws s3 cp --recursive`, and name the copy"
+                )
 
 
 def _is_cached(step: Step, pipeline: Pipeline) -> bool:
@@ -177,13 +232,16 @@ def _set_outputs(request: Request, step: Step, parameters: _Parameters) -> None:
     """
     options = {channel.name: channel.option for channel in step.launch.job.outputs}
     for item in request.get("ProcessingOutputConfig", {}).get("Outputs", []):
-        option, target = options.get(item["OutputName"], ""), item["S3Output"]
+        option = options.get(item["OutputName"])
+        if option is None:  # an output of launch.toml, such as one to a feature store
+            continue
+        target = item["S3Output"]
         if option in step.launch.named_outputs:
             target["S3Uri"] = parameters.require(step.parameter(option))
-        elif option:
-            folder = f"{step.job}/{item['OutputName']}"
-            root = target["S3Uri"].removesuffix(f"/{step.launch.options.run_name}/{folder}")
-            target["S3Uri"] = _join("/", [root, {"Get": "Execution.PipelineExecutionId"}, folder])
+            continue
+        folder = f"{step.job}/{item['OutputName']}"
+        root = target["S3Uri"].removesuffix(f"/{step.launch.options.run_name}/{folder}")
+        target["S3Uri"] = _join("/", [root, {"Get": "Execution.PipelineExecutionId"}, folder])
 
 
 def _set_arguments(request: Request, step: Step, parameters: _Parameters) -> None:

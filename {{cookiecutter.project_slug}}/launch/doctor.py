@@ -7,14 +7,16 @@ does not work, and then the exit code is 1; or ``unknown`` if it could not be ch
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from subprocess import TimeoutExpired, run
+from typing import Any
 
-from . import aws, images, project
-from .options import INSTANCE_TYPE
+from . import access, aws, cluster, config, configured, images, jobs, project, retries
+from .addresses import is_s3
+from .merge import merge
 from .project import ROOT, LaunchError, SetupError
 
 _SECONDS = 10.0  # for an API to answer
@@ -54,6 +56,8 @@ def _row(check: Check, needed: Sequence[Future[Row]]) -> Row:
     try:
         with aws.errors(check.name):
             return "ok", check.name, check.look().partition("\n")[0], ""
+    except access.NotSimulatedError as error:
+        return "unknown", check.name, str(error).partition("\n")[0], ""
     except LaunchError as error:
         found = str(error).removeprefix(f"{check.name}: ").partition("\n")[0]
         if not check.readable and "AccessDenied" in found:
@@ -90,17 +94,36 @@ def _commit() -> str:
     return stamp
 
 
+def _launch_toml() -> str:
+    """Read all that the launches of all jobs read in ``launch.toml``."""
+    for name in dict.fromkeys([*jobs.names(), *config.jobs()]):
+        configured.check(jobs.read(name))
+        config.inputs(name)
+    config.metric()
+    config.bucket_owners()
+    retries.policies()
+    return ", ".join(jobs.names())
+
+
+def _registry() -> str:
+    registry = images.registry()
+    return registry.address if registry else "of the credentials' account and region"
+
+
 def _credentials() -> str:
     sts = aws.client("sts", connect_timeout=3, read_timeout=_SECONDS, retries={"max_attempts": 1})
     return str(sts.get_caller_identity()["Arn"])
 
 
 def _repository() -> str:
-    ecr, name = aws.client("ecr"), project.require("ECR_REPOSITORY")
+    registry, name = images.registry(), project.require("ECR_REPOSITORY")
+    ecr = aws.client("ecr", region=registry.region if registry else None)
     try:
-        (found,) = ecr.describe_repositories(repositoryNames=[name])["repositories"]
+        (found,) = ecr.describe_repositories(
+            repositoryNames=[name], **images.registry_id(registry)
+        )["repositories"]
     except ecr.exceptions.RepositoryNotFoundException as error:
-        raise SetupError(f"there is no {name}") from error
+        raise SetupError(images.no_repository(name, registry)) from error
     return str(found["repositoryUri"])
 
 
@@ -125,19 +148,73 @@ def _role() -> str:
     return arn
 
 
+def _inputs() -> str:
+    """Ask whether the role of each job may read the inputs that ``launch.toml`` names."""
+    addresses = list(_s3_inputs())
+    for name, address in addresses:
+        role = config.request(name).get("RoleArn") or project.require("SAGEMAKER_ROLE_ARN")
+        if problem := access.unreadable(role, address):
+            raise LaunchError(problem)
+    return ", ".join(dict.fromkeys(address for _, address in addresses)) or "none is in S3"
+
+
+def _s3_inputs() -> Iterator[tuple[str, str]]:
+    """Yield jobs and the addresses of their inputs in S3, as SageMaker is told them."""
+    for name in jobs.names():
+        addresses = config.inputs(name)
+        for channel in jobs.read(name).inputs:
+            address = addresses.get(channel.option, "")
+            if is_s3(address):
+                yield name, address if channel.single else f"{address}/"
+
+
 def _quota() -> str:
-    name, deadline = f"{INSTANCE_TYPE} for processing job usage", time.monotonic() + _SECONDS
+    """Look whether each job by itself is within the quotas of its instance types and volume."""
+    needed = _needed_quotas()
+    quotas = _quotas(needed)
+    if missing := [name for name in needed if name not in quotas and name != _VOLUME_QUOTA]:
+        raise SetupError(f"none was found in {_SECONDS:.0f} s: {', '.join(missing)}")
+    short = [
+        f"{quota['Value']:.0f} of {needed[name]} {name}: quota {quota['QuotaCode']}"
+        for name, quota in quotas.items()
+        if quota["Value"] < needed[name]
+    ]
+    if short:
+        raise LaunchError("; ".join(short))
+    return "; ".join(f"{quota['Value']:.0f} {name}" for name, quota in quotas.items())
+
+
+def _needed_quotas() -> dict[str, int]:
+    """Return how much of each quota, by its name, the job needs that needs most of it."""
+    needed: dict[str, int] = {}
+    for name in jobs.names():
+        request = merge(cluster.DEFAULTS, config.request(name))
+        cluster.settle(request)
+        instances = request["ProcessingResources"]["ClusterConfig"]
+        used = {
+            f"{each['InstanceType']} for processing job usage": each["InstanceCount"]
+            for each in instances.get("InstancePreferences", [instances])
+        }
+        used[_VOLUME_QUOTA] = instances["VolumeSizeInGB"]
+        for quota, amount in used.items():
+            needed[quota] = max(amount, needed.get(quota, 0))
+    return needed
+
+
+def _quotas(names: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    """Return the quotas of SageMaker that have these names, as far as they are found in time."""
+    found: dict[str, Mapping[str, Any]] = {}
+    deadline = time.monotonic() + _SECONDS
     pages = aws.client("service-quotas").get_paginator("list_service_quotas")
-    for page in pages.paginate(ServiceCode="sagemaker"):
-        for quota in (each for each in page["Quotas"] if each["QuotaName"] == name):
-            if quota["Value"] < 1:
-                raise LaunchError(f"no {name}: quota {quota['QuotaCode']} is 0")
-            return f"{quota['Value']:.0f} {name}"
-        if time.monotonic() > deadline:
+    for page in pages.paginate(ServiceCode="sagemaker", PaginationConfig={"PageSize": 100}):
+        found |= {each["QuotaName"]: each for each in page["Quotas"] if each["QuotaName"] in names}
+        if len(found) == len(names) or time.monotonic() > deadline:
             break
-    raise SetupError(f"none was found in {_SECONDS:.0f} s: {name}")
+    return found
 
 
+_VOLUME_QUOTA = "Size of EBS volume for a processing job instance"
+"""In GB, for each instance."""
 _LOCK = (".tools/bin/python", "-m", "poetry", "check", "--lock")
 _ENGINE = ("docker", "version", "--format")
 _BUILDX = "https://github.com/docker/buildx#installing"
@@ -145,6 +222,7 @@ _CLI = "https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install
 _BINFMT = "docker run --privileged --rm tonistiigi/binfmt --install amd64"
 _MORE = "aws service-quotas request-service-quota-increase --service-code sagemaker --quota-code"
 _AWS = ["credentials"]
+_CONFIGURED = [*_AWS, "launch.toml"]
 CHECKS = [
     Check("python", platform.python_version, ""),
     Check("git", partial(_run, "git", "--version"), "https://git-scm.com/downloads"),
@@ -158,11 +236,14 @@ CHECKS = [
     Check("aws", partial(_run, "aws", "--version"), _CLI),
     Check("region", lambda: str(aws.session().region_name), "write AWS_REGION into aws.env"),
     Check("credentials", _credentials, "aws configure sso, then aws sso login", ["region"]),
-    Check("repository", _repository, "make stack", _AWS),
+    Check("launch.toml", _launch_toml, "correct launch.toml"),
+    Check("registry", _registry, "correct ECR_REGISTRY in aws.env"),
+    Check("repository", _repository, "make stack", [*_AWS, "registry"]),
     Check("image", images.in_ecr, "make image push", ["commit", "repository"]),
-    Check("bucket", _bucket, "make stack", _AWS),
+    Check("bucket", _bucket, "make stack", _CONFIGURED),
     Check("role", _role, "make stack", _AWS, readable=False),
-    Check("quota", _quota, f"{_MORE} … --desired-value 1", _AWS, readable=False),
+    Check("inputs", _inputs, "add them to ReadPaths in launch.toml, then make stack", _CONFIGURED),
+    Check("quota", _quota, f"{_MORE} … --desired-value …", _CONFIGURED, readable=False),
 ]
 
 if __name__ == "__main__":

@@ -1,7 +1,39 @@
 """Finds the image of this commit in ECR."""
 
+import re
+from dataclasses import dataclass
+
 from . import aws, project
-from .project import SetupError
+from .project import LaunchError, SetupError
+
+_REGISTRY = re.compile(r"([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.([a-z0-9.-]+)")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registry of an account in a region, which ``ECR_REGISTRY`` names."""
+
+    address: str
+    account: str
+    region: str
+
+
+def registry() -> Registry | None:
+    """Return the registry that ``ECR_REGISTRY`` names; ``None`` if it is this account's.
+
+    Raises:
+        LaunchError: It is not the address of a registry.
+    """
+    address = project.setting("ECR_REGISTRY")
+    if not address:
+        return None
+    found = _REGISTRY.fullmatch(address)
+    if not found or found[3] != _dns_suffix(found[2]):
+        raise LaunchError(
+            "ECR_REGISTRY must be an account's registry in a region, such as "
+            f"123456789012.dkr.ecr.eu-west-1.amazonaws.com: {address!r}"
+        )
+    return Registry(address, account=found[1], region=found[2])
 
 
 def in_ecr() -> str:
@@ -21,27 +53,49 @@ def in_ecr() -> str:
             "no image contains your uncommitted changes: commit them, or name an --image"
         )
     with aws.errors(f"image {repository}:{stamp}"):
-        ecr = aws.client("ecr")
+        found = registry()
+        ecr = aws.client("ecr", region=found.region if found else None)
         try:
             images = ecr.describe_images(
                 repositoryName=repository,
                 imageIds=[{"imageTag": stamp}],
+                **registry_id(found),
             )["imageDetails"]
         except ecr.exceptions.RepositoryNotFoundException as error:
-            message = f"ECR has no repository {repository}: `make stack` creates it"
-            raise SetupError(message) from error
+            raise SetupError(no_repository(repository, found)) from error
         except ecr.exceptions.ImageNotFoundException as error:
             message = f"ECR has no image {repository}:{stamp}: `make push` pushes it"
             raise SetupError(message) from error
     image = images[0]
-    domain = f"{ecr.meta.region_name}.{_dns_suffix(ecr.meta.partition)}"
-    registry = f"{image['registryId']}.dkr.ecr.{domain}"
-    return f"{registry}/{repository}@{image['imageDigest']}"
+    region = ecr.meta.region_name
+    own = f"{image['registryId']}.dkr.ecr.{region}.{_dns_suffix(region)}"
+    return f"{found.address if found else own}/{repository}@{image['imageDigest']}"
 
 
-def _dns_suffix(partition: str) -> str:
-    """Return the domain of a partition, such as ``amazonaws.com.cn`` of ``aws-cn``."""
+def registry_id(registry: Registry | None) -> dict[str, str]:
+    """Return the argument that lets a call to ECR look into the registry of another account."""
+    return {"registryId": registry.account} if registry else {}
+
+
+def no_repository(repository: str, registry: Registry | None) -> str:
+    """Return what to do about a repository that does not exist."""
+    if registry is None:
+        return f"ECR has no repository {repository}: `make stack` creates it"
+    return (
+        f"{registry.address} has no repository {repository}: let its account {registry.account} "
+        "create it, or correct ECR_REGISTRY or ECR_REPOSITORY"
+    )
+
+
+def _dns_suffix(region: str) -> str:
+    """Return the domain of a region, such as ``amazonaws.com.cn``; empty if there is none."""
     import botocore.session
+    from botocore.exceptions import UnknownRegionError
 
-    partitions = botocore.session.get_session().get_data("partitions")["partitions"]
+    session = botocore.session.get_session()
+    try:
+        partition = session.get_partition_for_region(region)
+    except UnknownRegionError:
+        return ""
+    partitions = session.get_data("partitions")["partitions"]
     return next(str(item["outputs"]["dnsSuffix"]) for item in partitions if item["id"] == partition)

@@ -16,13 +16,11 @@ from typing import Any, NoReturn
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from . import config, folders, jobs, names, project
+from . import cluster, config, folders, jobs, names, project
 from .addresses import clean, is_s3
 from .folders import Snapshot
 from .jobs import Job
 from .project import LaunchError
-
-INSTANCE_TYPE = "ml.m5.xlarge"
 
 Option = tuple[str, str | None]
 """An option as it was typed, and its value; a flag has none."""
@@ -70,6 +68,10 @@ class Launch:
             for option, address in self.inputs.items()
             if option not in self.upstream and not is_s3(address)
         }
+
+    def is_typed(self, option: str) -> bool:
+        """Return whether an option of the launch, such as ``instance_count``, was typed."""
+        return option in self._typed_names
 
     @property
     def _typed_names(self) -> set[str]:
@@ -284,6 +286,8 @@ def _to_words(action: argparse.Action, value: Any) -> list[str]:
         return [option] if value == action.const else []
     if action.dest == "env" and isinstance(value, Mapping):
         value = [f"{key}={item}" for key, item in value.items()]
+    if action.dest == "instance_type" and isinstance(value, list | tuple):
+        value = ",".join(value)
     if action.nargs is not None:
         several = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
         items = list(value) if several else [value]
@@ -340,6 +344,7 @@ def _suppress_none(actions: Iterable[argparse.Action]) -> Mapping[str, None]:
 
 def _add_launch_options(group: Any, job: Job) -> list[argparse.Action]:
     add = group.add_argument
+    defaults = cluster.option_defaults(config.request(job.name))
     inputs = [channel.option for channel in job.inputs]
     return [
         add(
@@ -348,13 +353,28 @@ def _add_launch_options(group: Any, job: Job) -> list[argparse.Action]:
             default="local",
             help="where the job runs: processes, containers or SageMaker",
         ),
-        add("--instance_count", type=int, default=1, help="number of hosts, on every backend"),
-        add("--instance_type", default=INSTANCE_TYPE, help="instance type on SageMaker"),
-        add("--volume_size_in_gb", type=int, default=30, help="disk of a SageMaker instance"),
+        add(
+            "--instance_count",
+            type=int,
+            default=defaults["instance_count"],
+            help="number of hosts, on every backend",
+        ),
+        add(
+            "--instance_type",
+            metavar="TYPE[,TYPE...]",
+            default=defaults["instance_type"],
+            help="instance type on SageMaker; of up to five, the first that has capacity is used",
+        ),
+        add(
+            "--volume_size_in_gb",
+            type=int,
+            default=defaults["volume_size_in_gb"],
+            help="disk of a SageMaker instance",
+        ),
         add(
             "--max_runtime_in_seconds",
             type=int,
-            default=86400,
+            default=defaults["max_runtime_in_seconds"],
             help="the job is stopped when it runs longer",
         ),
         add(

@@ -15,7 +15,7 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NoReturn
 
-from . import config, jobs, names, options, project, request
+from . import config, jobs, names, options, project, request, retries
 from .addresses import contains
 from .graph import Pipeline, Step
 from .jobs import Job
@@ -109,6 +109,7 @@ def _read_table() -> _Table:
             )
     read = {name: jobs.read(name) for name in listed}
     _check_order(list(read.values()))
+    retries.policies()  # a mistake in them is reported on every backend
     metric = config.metric()
     if metric and metric.job not in read:
         raise LaunchError(

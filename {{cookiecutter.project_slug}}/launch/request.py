@@ -11,9 +11,10 @@ from typing import Any
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from . import folders, images, limits, project, s3
+from . import access, cluster, config, configured, folders, images, limits, project, s3
 from .addresses import contains, is_s3
 from .jobs import Channel
+from .merge import merge
 from .options import Launch
 from .project import LaunchError
 from .run import Request
@@ -41,9 +42,12 @@ def prepare(launch: Launch, image: str = "") -> Request:
         project.require("SAGEMAKER_ROLE_ARN")
     elif not options.wait:
         raise LaunchError("argument --no-wait: only a job on SageMaker goes on without its launch")
+    configured.check(launch.job)
     request = build(launch, options.image or project.image())
     limits.check("CreateProcessingJob", request)
-    _check_shards(launch)
+    configured.check_complete(request, launch.job)
+    _check_instance_types(request)
+    _check_shards(launch, request)
     _check_overlaps(launch)
     objects = _check_inputs(launch)
     _check_outputs(launch)
@@ -53,40 +57,67 @@ def prepare(launch: Launch, image: str = "") -> Request:
         limits.check("CreateProcessingJob", request)
     if on_sagemaker or options.plan:
         _set_digests(request, launch)
+    if on_sagemaker:
+        access.check(launch, request)
     return request
 
 
 def build(launch: Launch, image: str) -> Request:
     """Return the request of a launch, the same for every backend.
 
-    A missing setting, and the digest of a local input, are represented by their names, so that
-    there is a request without AWS, too.
+    The defaults are merged with ``launch.toml``, which ``configured.check`` has accepted, and then
+    with the options that were typed. A missing setting, and the digest of a local input, are
+    represented by their names, so that there is a request without AWS, too.
     """
-    options = launch.options
+    used = [channel.name for channel in _named_inputs(launch)]
+    file = configured.without_unused_channels(config.request(launch.job.name), launch.job, used)
+    request = merge(_defaults(launch, image), file, _command_line(launch))
+    cluster.settle(request)
+    if not request["ProcessingOutputConfig"].get("Outputs"):
+        del request["ProcessingOutputConfig"]
+    return {key: value for key, value in request.items() if value}
+
+
+def _defaults(launch: Launch, image: str) -> Request:
+    """Return what the launch itself determines, and the defaults of all else."""
     application = {"ImageUri": image, "ContainerEntrypoint": launch.job.entrypoint}
     if launch.arguments:
         application["ContainerArguments"] = list(launch.arguments)
     tags = {"project": project.name(), "job": launch.job.name, "commit": project.stamp()}
     role = project.setting("SAGEMAKER_ROLE_ARN")
-    outputs = [_output(channel, launch) for channel in launch.job.outputs]
-    request = {
+    return {
         "ProcessingJobName": launch.name,
         "ProcessingInputs": [_input(channel, launch) for channel in _named_inputs(launch)],
-        "ProcessingOutputConfig": {"Outputs": outputs} if outputs else None,
-        "ProcessingResources": {
-            "ClusterConfig": {
-                "InstanceType": options.instance_type,
-                "InstanceCount": options.instance_count,
-                "VolumeSizeInGB": options.volume_size_in_gb,
-            }
+        "ProcessingOutputConfig": {
+            "Outputs": [_output(channel, launch) for channel in launch.job.outputs]
         },
-        "StoppingCondition": {"MaxRuntimeInSeconds": options.max_runtime_in_seconds},
+        **cluster.DEFAULTS,
         "AppSpecification": application,
-        "Environment": dict(options.env),
+        "Environment": {},
         "RoleArn": role or "arn:aws:iam::000000000000:role/SAGEMAKER_ROLE_ARN",
         "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
     }
-    return {key: value for key, value in request.items() if value}
+
+
+def _command_line(launch: Launch) -> Request:
+    """Return the fields that options of the launch set, if they were typed."""
+    options = launch.options
+    typed = {name: getattr(options, name) for name in cluster.OPTIONS if launch.is_typed(name)}
+    if "instance_type" in typed:  # other types have other counts in launch.toml, perhaps
+        typed["instance_count"] = options.instance_count
+    sharded = [channel for channel in launch.job.inputs if channel.option in options.shard]
+    return {
+        **cluster.layer(typed),
+        "Environment": dict(options.env),
+        "ProcessingInputs": [
+            {
+                "InputName": channel.name,
+                "S3Input": {"S3DataDistributionType": "ShardedByS3Key"},
+            }
+            for channel in sharded
+            if channel.option in launch.inputs
+        ],
+    }
 
 
 def _named_inputs(launch: Launch) -> Iterator[Channel]:
@@ -95,7 +126,6 @@ def _named_inputs(launch: Launch) -> Iterator[Channel]:
 
 def _input(channel: Channel, launch: Launch) -> dict[str, Any]:
     address = launch.inputs[channel.option]
-    sharded = channel.option in launch.options.shard
     return {
         "InputName": channel.name,
         "S3Input": {
@@ -103,7 +133,7 @@ def _input(channel: Channel, launch: Launch) -> dict[str, Any]:
             "LocalPath": channel.path,
             "S3DataType": "S3Prefix",
             "S3InputMode": "File",
-            "S3DataDistributionType": "ShardedByS3Key" if sharded else "FullyReplicated",
+            "S3DataDistributionType": "FullyReplicated",
             "S3CompressionType": "None",
         },
     }
@@ -134,21 +164,35 @@ def _set_digests(request: Request, launch: Launch) -> None:
     """Name each local input by the digest of its content."""
     options = {channel.name: channel.option for channel in launch.job.inputs}
     for item in request.get("ProcessingInputs", []):
-        if snapshot := launch.snapshots.get(options[item["InputName"]]):
+        if snapshot := launch.snapshots.get(options.get(item["InputName"], "")):
             item["S3Input"]["S3Uri"] = s3.input_address(snapshot.digest)
 
 
-def _check_shards(launch: Launch) -> None:
-    channels = {channel.option: channel for channel in launch.job.inputs}
-    for option in launch.options.shard:
-        if channels[option].finished:
+def _check_instance_types(request: Request) -> None:
+    types = cluster.instance_types(request)
+    if twice := sorted({name for name in types if types.count(name) > 1}):
+        raise LaunchError(f"argument --instance_type: it names {', '.join(twice)} twice")
+
+
+def _check_shards(launch: Launch, request: Request) -> None:
+    sharded = cluster.sharded_inputs(request)
+    for channel in launch.job.inputs:
+        if channel.name not in sharded:
+            continue
+        typed = channel.option in launch.options.shard
+        place = (
+            "argument --shard"
+            if typed
+            else f"{config.FILE}: S3DataDistributionType of {channel.name}"
+        )
+        if channel.finished or channel.option in launch.upstream:
             raise LaunchError(
-                f"argument --shard: --{option} is the output of another job and must be complete "
+                f"{place}: --{channel.option} is the output of another job and must be complete "
                 "on every host"
             )
-        if channels[option].single:
+        if channel.single:
             raise LaunchError(
-                f"argument --shard: --{option} takes one file, which every host needs; only "
+                f"{place}: --{channel.option} takes one file, which every host needs; only "
                 "the files of a folder can be distributed"
             )
 

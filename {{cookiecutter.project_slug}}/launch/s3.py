@@ -64,9 +64,14 @@ def input_address(digest: str) -> str:
     return f"{_project_address()}/inputs/{digest}/"
 
 
+def runs_address() -> str:
+    """Return the address below which all runs write."""
+    return f"{_project_address()}/runs"
+
+
 def run_address(run_name: str, job: str, channel: str) -> str:
     """Return the address of an output in a run."""
-    return f"{_project_address()}/runs/{run_name}/{job}/{channel}"
+    return f"{runs_address()}/{run_name}/{job}/{channel}"
 
 
 def listing(address: str) -> list[Object]:
@@ -112,7 +117,7 @@ def check_new(address: str) -> None:
         _check_new(_client(), address)
 
 
-def claim(address: str, note: Mapping[str, Any]) -> None:
+def claim(address: str, note: Mapping[str, Any], key: str | None = None) -> None:
     """Claim the address of an output; of several launches at once, exactly one succeeds.
 
     The claim is an object beside the output, ``<address>.launch.json``. It is never removed.
@@ -120,27 +125,30 @@ def claim(address: str, note: Mapping[str, Any]) -> None:
     Args:
         address: Address of an output.
         note: Says who claims it.
+        key: The KMS key that the claim is encrypted with; ``None`` for the bucket's default.
 
     Raises:
         LaunchError: The address is taken, or there are objects below it.
     """
     bucket, prefix = split(address)
-    key = f"{prefix.rstrip('/')}.launch.json"
+    claim_key = f"{prefix.rstrip('/')}.launch.json"
     # The token identifies this claim: botocore sends it again if the answer is lost.
     body = json.dumps({**note, "token": secrets.token_hex(16)}).encode()
     with aws.errors(address):
         client = _client()
         _check_new(client, address)
         try:
-            client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
+            client.put_object(
+                Bucket=bucket, Key=claim_key, Body=body, IfNoneMatch="*", **_encryption(key)
+            )
         except client.exceptions.ClientError as error:
             if not _is_taken(error):
                 raise
-            owner = _read_if_possible(client, bucket, key)
+            owner = _read_if_possible(client, bucket, claim_key)
             if owner is None:
                 raise LaunchError(
                     f"it is unknown whose output {address} is, this launch's or another launch's: "
-                    f"s3://{bucket}/{key} cannot be read; choose another run name or address"
+                    f"s3://{bucket}/{claim_key} cannot be read; choose another run name or address"
                 ) from error
             if owner != body:
                 raise LaunchError(
@@ -149,7 +157,7 @@ def claim(address: str, note: Mapping[str, Any]) -> None:
                 ) from error
 
 
-def claim_all(addresses: Iterable[str], note: Mapping[str, Any]) -> None:
+def claim_all(addresses: Iterable[str], note: Mapping[str, Any], key: str | None = None) -> None:
     """Claim the addresses of several outputs.
 
     They are claimed in sorted order, so that of several launches which share outputs, one gets
@@ -158,6 +166,7 @@ def claim_all(addresses: Iterable[str], note: Mapping[str, Any]) -> None:
     Args:
         addresses: Addresses of outputs.
         note: Says who claims them.
+        key: The KMS key that the claims are encrypted with.
 
     Raises:
         LaunchError: See ``claim``. Addresses that were claimed before stay claimed.
@@ -165,7 +174,7 @@ def claim_all(addresses: Iterable[str], note: Mapping[str, Any]) -> None:
     claimed: list[str] = []
     for address in sorted(addresses, key=split):
         try:
-            claim(address, note)
+            claim(address, note, key)
         except LaunchError as error:
             if not claimed:
                 raise
@@ -173,11 +182,16 @@ def claim_all(addresses: Iterable[str], note: Mapping[str, Any]) -> None:
         claimed.append(address)
 
 
-def upload(snapshot: Snapshot) -> str:
+def upload(snapshot: Snapshot, key: str | None = None) -> str:
     """Store a folder under the digest of its content, unless it is there already.
 
     Only files that are missing or have another size are uploaded. The list of files,
     ``inputs/<digest>.json``, is uploaded last.
+
+    Args:
+        snapshot: The folder.
+        key: The KMS key that what is uploaded is encrypted with; ``None`` for the bucket's
+            default. Files that are stored already keep their encryption.
 
     Returns:
         The address of the input.
@@ -201,14 +215,21 @@ def upload(snapshot: Snapshot) -> str:
                 f"{snapshot.folder}, whose content is stored there: remove it"
             )
         missing = [name[1:] for name, size in sizes.items() if stored.get(name) != size]
-        _upload(client, snapshot, missing, address)
+        _upload(client, snapshot, missing, address, key)
         if not is_listed:
-            client.put_object(Bucket=bucket, Key=list_key, Body=snapshot.file_list)
+            client.put_object(
+                Bucket=bucket, Key=list_key, Body=snapshot.file_list, **_encryption(key)
+            )
     return address
 
 
-def publish(folder: Path, address: str) -> None:
+def publish(folder: Path, address: str, key: str | None = None) -> None:
     """Upload a result to an address that this launch has claimed, the job's record last.
+
+    Args:
+        folder: Of the result.
+        address: Of the output.
+        key: The KMS key that the result is encrypted with; ``None`` for the bucket's default.
 
     Raises:
         LaunchError: A file could not be uploaded, or another object has its key.
@@ -218,7 +239,7 @@ def publish(folder: Path, address: str) -> None:
         client = _client()
         for operation in ("PutObject", "CompleteMultipartUpload"):
             client.meta.events.register(f"before-parameter-build.s3.{operation}", _only_new)
-        _upload(client, snapshot, [file.name for file in snapshot.files], address)
+        _upload(client, snapshot, [file.name for file in snapshot.files], address, key)
 
 
 def download(address: str, folder: Path) -> None:
@@ -385,7 +406,14 @@ def _only_new(params: dict[str, Any], **_: Any) -> None:
     params["IfNoneMatch"] = "*"
 
 
-def _upload(client: Any, snapshot: Snapshot, names: Sequence[str], address: str) -> None:
+def _encryption(key: str | None) -> dict[str, str]:
+    """Return the parameters that let S3 encrypt an object with a KMS key."""
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
+
+
+def _upload(
+    client: Any, snapshot: Snapshot, names: Sequence[str], address: str, key: str | None
+) -> None:
     """Upload files with their checksums, so that S3 rejects one that is not as in the snapshot."""
     bucket, prefix = split(address)
     files = {file.name: file for file in snapshot.files}
@@ -395,6 +423,7 @@ def _upload(client: Any, snapshot: Snapshot, names: Sequence[str], address: str)
 
     def start(manager: Any, name: str, reporter: Any) -> None:
         arguments = {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": checksum(name)}
+        arguments |= _encryption(key)
         manager.upload(str(files[name].path), bucket, prefix + name, arguments, [reporter])
 
     def finish(name: str, future: Any) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import aws, jobs, options, project, request, s3
+from . import aws, config, jobs, options, project, request, s3
 from .backends.sagemaker import STAY_CLAIMED, chooses_addresses, claimed
 from .project import LaunchError, SetupError
 from .run import Request
@@ -37,6 +37,7 @@ def processor(job_name: str, /, **values: Any) -> tuple[Any, dict[str, Any]]:
     job = jobs.read(job_name)
     launch = options.parse(job, options.to_argv(job, {**values, "backend": "sagemaker"}))
     wanted = request.prepare(launch)
+    _check_sent(wanted)
     for snapshot in launch.snapshots.values():
         s3.upload(snapshot)
     advice = STAY_CLAIMED if chooses_addresses(launch) else ""
@@ -50,6 +51,18 @@ def _check_installed() -> None:
     except ImportError as error:
         advice = "`make install GROUPS='dev launch sagemaker'` installs it"
         raise SetupError(f"the SageMaker SDK is not installed: {advice}") from error
+
+
+def _check_sent(wanted: Request) -> None:
+    """Reject what ``Processor`` leaves out of the request that it sends, without a message."""
+    inputs = wanted.get("ProcessingInputs", [])
+    outputs = wanted.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    for field in ("DatasetDefinition", "FeatureStoreOutput"):
+        if any(field in item for item in (*inputs, *outputs)):
+            raise LaunchError(
+                f"the Processor of the SageMaker SDK does not send {field}, which is in "
+                f"{config.FILE}: launch the job with {project.COMMAND} instead"
+            )
 
 
 def _processor(wanted: Request) -> Any:
@@ -105,6 +118,7 @@ def _run_arguments(wanted: Request) -> dict[str, Any]:
         shapes.ProcessingInput(
             input_name=item["InputName"],
             s3_input=shapes.ProcessingS3Input(**_snake_case(item["S3Input"])),
+            **_app_managed(item),
         )
         for item in wanted.get("ProcessingInputs", [])
     ]
@@ -112,6 +126,7 @@ def _run_arguments(wanted: Request) -> dict[str, Any]:
         shapes.ProcessingOutput(
             output_name=item["OutputName"],
             s3_output=shapes.ProcessingS3Output(**_snake_case(item["S3Output"])),
+            **_app_managed(item),
         )
         for item in wanted.get("ProcessingOutputConfig", {}).get("Outputs", [])
     ]
@@ -122,6 +137,10 @@ def _run_arguments(wanted: Request) -> dict[str, Any]:
         "arguments": wanted["AppSpecification"].get("ContainerArguments"),
         "experiment_config": wanted.get("ExperimentConfig"),
     }
+
+
+def _app_managed(item: Mapping[str, Any]) -> dict[str, bool]:
+    return {"app_managed": item["AppManaged"]} if "AppManaged" in item else {}
 
 
 def _snake_case(fields: Mapping[str, Any]) -> dict[str, Any]:

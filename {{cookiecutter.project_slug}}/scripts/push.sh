@@ -9,14 +9,20 @@ if [[ $stamp == *-dirty ]]; then
     exit 1
 fi
 address=$(scripts/tag.sh)
-registry=${address%%/*} repository=${address#*/} repository=${repository%:*}
-region=$(scripts/region.sh)
+repository=${address#*/} repository=${repository%:*}
+registry=$(scripts/registry.sh)
+read -r registry account region <<<"$registry"
 
-ecr() { aws --region "$region" --output text ecr "$1" --repository-name "$repository" "${@:2}"; }
+ecr() { aws --region "$region" --output text ecr "$1" --registry-id "$account" --repository-name "$repository" "${@:2}"; }
 pushed() { ecr batch-get-image --image-ids "imageTag=$stamp" --query 'images[0].[imageId.imageDigest, imageManifest]'; }
 
 if ! error=$(pushed 2>&1 >/dev/null); then
     [[ $error == *RepositoryNotFoundException* ]] || { echo "$error" >&2; exit 1; }
+    if [[ $(aws --region "$region" --output text sts get-caller-identity --query Account) != "$account" ]]; then
+        echo "The registry of account $account has no repository $repository, in $region, or does not let you read it. Ask" \
+            "its owners to create it and to allow this account to push and SageMaker to pull, or correct ECR_REGISTRY" >&2
+        exit 1
+    fi
     ecr create-repository --image-tag-mutability IMMUTABLE --image-scanning-configuration scanOnPush=true >/dev/null
     ecr put-lifecycle-policy --lifecycle-policy-text '{"rules": [{"rulePriority": 1, "action": {"type": "expire"},
         "selection": {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}}]}' >/dev/null ||

@@ -1,32 +1,70 @@
 #!/usr/bin/env bash
 # Deploy infra/stack.yaml and write its outputs into aws.env; with --plan, show what would change.
-# Parameters of the stack may follow, and are remembered: scripts/stack.sh GitHubBranch=trunk
+# launch.toml sets the parameters of the stack, in the table [stack].
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 command -v aws >/dev/null || { echo "'aws' is needed here: install it" >&2; exit 1; }
 if [[ ${1-} == --plan ]]; then plan=--no-execute-changeset && shift; fi
+if [[ $# -gt 0 ]]; then
+    echo "Set parameters of the stack in launch.toml, in the table [stack], not here: $*" >&2
+    exit 1
+fi
+for python in .tools/bin/python .venv/bin/python python3 ''; do
+    if [[ $python ]] && "$python" -c 'import tomllib' 2>/dev/null; then break; fi
+done
+[[ $python ]] || { echo "Python 3.11 or newer is needed here: make install" >&2; exit 1; }
 region=$(scripts/region.sh)
 project=$(sed -n 's/^name = "\(.*\)"/\1/p' pyproject.toml)
 aws() { AWS_PAGER='' command aws --region "$region" --output text "$@"; }
 stack() { aws cloudformation "$1" --stack-name "$project" "${@:2}"; }
 
-bucket=$project-$(aws sts get-caller-identity --query Account)-$region
+identity=$(aws sts get-caller-identity --query '[Account, Arn]')
+read -r account arn <<<"$identity"
+partition=${arn#arn:} partition=${partition%%:*}
 repository=$(scripts/setting.sh ECR_REPOSITORY)
+registry=$(scripts/registry.sh)
+read -r _ registry_account registry_region <<<"$registry"
+parameters=$("$python" infra/parameters.py --partition "$partition" --region "$region" --account "$account" \
+    "Project=$project" "RepositoryName=$repository" "BucketName=$project-$account-$region" \
+    "RegistryAccount=$registry_account" "RegistryRegion=$registry_region")
+bucket=$(sed -n 's/^BucketName=//p' <<<"$parameters")
 
 # What was there before, or outlived an earlier stack, is used and not made.
 own=$(stack list-stack-resources --query 'StackResourceSummaries[].LogicalResourceId' 2>&1) ||
     [[ $own == *"does not exist"* ]] || { echo "$own" >&2; exit 1; }
-exists() { if ! grep -qw "$1" <<<"$own" && "${@:2}" >/dev/null 2>&1; then echo true; else echo false; fi; }
+is_own() { grep -qw "$1" <<<"$own"; }
+exists() { if ! is_own "$1" && "${@:2}" >/dev/null 2>&1; then echo true; else echo false; fi; }
 github() { aws iam list-open-id-connect-providers | grep token.actions.githubusercontent.com; }
+# Names of buckets are the whole world's: data must not go to whoever was first to take this one.
+bucket_exists() {
+    local error
+    if error=$(aws s3api head-bucket --bucket "$bucket" --expected-bucket-owner "$account" 2>&1 >/dev/null); then
+        if is_own Bucket; then echo false; else echo true; fi
+    elif [[ $error == *'(404)'* ]]; then
+        echo false
+    elif [[ $error == *'(403)'* ]]; then
+        echo "The bucket $bucket belongs to another account, or your credentials do not allow s3:ListBucket on it." \
+            "If it is not yours, choose another name in launch.toml: [stack] BucketName = \"...\"" >&2
+        return 1
+    else
+        echo "$error" >&2
+        return 1
+    fi
+}
+bucket_exists=$(bucket_exists)
 
+overrides=()
+while IFS= read -r parameter; do
+    case $parameter in
+        RepositoryExists=*) parameter=RepositoryExists=$(exists Repository aws ecr describe-repositories --repository-names "$repository") ;;
+        BucketExists=*) parameter=BucketExists=$bucket_exists ;;
+        GitHubExists=*) parameter=GitHubExists=$(exists GitHubProvider github) ;;
+    esac
+    overrides+=("$parameter")
+done <<<"$parameters"
 stack deploy --template-file infra/stack.yaml --capabilities CAPABILITY_IAM \
-    --no-fail-on-empty-changeset ${plan:+"$plan"} --parameter-overrides \
-    "Project=$project" "RepositoryName=$repository" "BucketName=$bucket" \
-    "RepositoryExists=$(exists Repository aws ecr describe-repositories --repository-names "$repository")" \
-    "BucketExists=$(exists Bucket aws s3api head-bucket --bucket "$bucket")" \
-    "GitHubExists=$(exists GitHubProvider github)" \
-    ${GITHUB_REPOSITORY+"GitHubRepository=$GITHUB_REPOSITORY"} "$@" |
+    --no-fail-on-empty-changeset ${plan:+"$plan"} --parameter-overrides "${overrides[@]}" |
     grep -v -e 'review changes' -e describe-change-set >&2
 
 # A change set that was not executed stays for ever, even if there is nothing in it.

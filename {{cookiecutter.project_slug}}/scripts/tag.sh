@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tag the image of this commit with its address in ECR and print the address.
-# ECR_REGISTRY and AWS_REGION in the environment name another registry than this account's.
+# ECR_REGISTRY, in aws.env or in the environment, names a registry of another account or region.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,9 +14,7 @@ if ! docker image inspect "$repository:$stamp" >/dev/null; then
     exit 1
 fi
 
-region=$(scripts/region.sh)
-registry=${ECR_REGISTRY:-$(aws --region "$region" sts get-caller-identity --query Account --output text).dkr.ecr.$region.amazonaws.com}
-
-address=$registry/$repository:$stamp
+registry=$(scripts/registry.sh)
+address=${registry%% *}/$repository:$stamp
 docker tag "$repository:$stamp" "$address"
 echo "$address"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import folders, project
+from .. import cluster, folders, project
 from ..options import Launch
 from ..project import LaunchError
 from ..run import Request, Run
@@ -91,8 +91,7 @@ def _gpu_options(request: Request) -> list[str]:
     There are none unless the instance type of the request has GPUs, and the engine, too: it lists
     the runtime of the NVIDIA Container Toolkit or, without that, the devices of its CDI files.
     """
-    cluster = request["ProcessingResources"]["ClusterConfig"]
-    instance_type = next(filter(_GPU_INSTANCE.match, _instance_types(cluster)), "")
+    instance_type = next(filter(_GPU_INSTANCE.match, cluster.instance_types(request)), "")
     if not instance_type:
         return []
     with suppress(HostError, ValueError):
@@ -106,11 +105,6 @@ def _gpu_options(request: Request) -> list[str]:
         flush=True,
     )
     return []
-
-
-def _instance_types(cluster: Mapping[str, Any]) -> list[str]:
-    preferences = cluster.get("InstancePreferences", [cluster])
-    return [str(each.get("InstanceType", "")) for each in preferences]
 
 
 @contextmanager
@@ -136,7 +130,7 @@ class _Containers:
     """Kind and name of what has to be removed, in the order in which it was made."""
 
     def make_network(self) -> None:
-        if self.request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] > 1:
+        if cluster.instance_count(self.request) > 1:
             name = self.request["ProcessingJobName"]
             self._made.append(("network", name))
             _docker("network", "create", *self._labels(), name)

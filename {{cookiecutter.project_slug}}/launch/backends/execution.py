@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any
 
-from .. import aws, project, s3
+from .. import aws, cluster, config, project, s3
 from ..graph import Pipeline, Step
 from ..metric import MetricError
 from ..project import LaunchError
@@ -35,7 +35,7 @@ def run(pipeline: Pipeline, definition: Mapping[str, Any]) -> Run:
     named = [address for step in pipeline.steps for address in step.launch.named_outputs.values()]
     advice = sagemaker.STAY_CLAIMED if named else ""
     note = {"pipeline": pipeline.name, "run": pipeline.options.run_name}
-    with sagemaker.claimed(named, note, advice):
+    with sagemaker.claimed(named, note, advice, config.output_key()):
         return _run(pipeline, version, advice)
 
 
@@ -72,27 +72,28 @@ def deploy(pipeline: Pipeline, definition: Mapping[str, Any]) -> str:
 
 def _upload_inputs(pipeline: Pipeline) -> None:
     for step in pipeline.steps:
+        key = config.output_key(step.job)
         for snapshot in step.launch.snapshots.values():
-            s3.upload(snapshot)
+            s3.upload(snapshot, key)
 
 
 def _put(pipeline: Pipeline, definition: Mapping[str, Any]) -> Mapping[str, Any]:
     """Create the pipeline or replace its definition, and return UpdatePipeline's answer.
 
-    A pipeline that was just created is updated, too: only that answer names the version.
+    A pipeline that was just created is updated, too: only that answer names the version. Its role
+    is that of all jobs, and hands theirs to jobs that have another one.
     """
     from botocore.exceptions import ClientError
 
-    request = pipeline.steps[0].request
     fields = {
         "PipelineName": pipeline.name,
         "PipelineDescription": f"Commit {project.stamp()}",
         "PipelineDefinition": json.dumps(definition),
-        "RoleArn": request["RoleArn"],
+        "RoleArn": config.request().get("RoleArn") or project.require("SAGEMAKER_ROLE_ARN"),
     }
     tags = [
         tag
-        for tag in request["Tags"]
+        for tag in pipeline.steps[0].request["Tags"]
         if tag["Key"] != "commit" and all(tag in step.request["Tags"] for step in pipeline.steps)
     ]
     client = aws.client("sagemaker")
@@ -159,8 +160,8 @@ class _Execution:
     pipeline: Pipeline
     arn: str
     connection: Connection = field(default_factory=lambda: Connection("sagemaker"))
-    statuses: dict[str, str] = field(default_factory=dict)
-    """The status of each step that was printed last."""
+    printed: dict[str, str] = field(default_factory=dict)
+    """The line about the status of each step that was printed last."""
     runs: dict[str, Run] = field(default_factory=dict)
     """The jobs that were followed, by name."""
     outputs: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -216,9 +217,12 @@ class _Execution:
         """Print a status that is new, and follow a job that is new to its end."""
         name, status = state["StepName"], state["StepStatus"]
         cached = "CacheHitResult" in state
-        if self.statuses.get(name) != status:
-            _print(f"{name}: {status}{' (from the cache)' if cached else ''}")
-            self.statuses[name] = status
+        attempt = state.get("AttemptCount", 1)
+        line = f"{name}: {status}{' (from the cache)' if cached else ''}"
+        line += f" (attempt {attempt})" if attempt > 1 else ""
+        if self.printed.get(name) != line:
+            _print(line)
+            self.printed[name] = line
         step = next((each for each in self.pipeline.steps if each.name == name), None)
         if step is None:
             return
@@ -237,7 +241,11 @@ class _Execution:
             if names[option] in self.outputs.get(writer, {})
         }
         repeat = step.launch.command(backend="docker", **inputs)
-        return sagemaker.follow(job, {}, step.launch.options.instance_count, repeat)
+        hosts = cluster.instance_count(step.request)
+        run = sagemaker.follow(job, {}, hosts, repeat, sagemaker.DENIED_SECONDS)
+        if run.exit_code == ExitCode.STILL_RUNNING:
+            _print(f"{step.name}: its job cannot be followed any more, but the execution can")
+        return run
 
     def _written(self, step: Step) -> Mapping[str, str]:
         """Return the addresses to which a step of this execution has written, by channel."""

@@ -17,13 +17,13 @@ from typing import Protocol
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from .. import folders, project, s3
+from .. import cluster, folders, project, s3
 from ..addresses import is_s3
 from ..folders import Claim, File
 from ..jobs import Channel
 from ..options import Launch
 from ..project import LaunchError
-from ..run import ExitCode, Run
+from ..run import ExitCode, Request, Run
 from .console import Console
 
 STOP_SECONDS = 120.0
@@ -95,7 +95,7 @@ class _Outcome:
 
 def run(
     launch: Launch,
-    request: Mapping[str, object],
+    request: Request,
     make_runner: Callable[[Path], AbstractContextManager[Runner]],
     *,
     needs_files: bool,
@@ -127,7 +127,7 @@ def run(
         s3.claim_all(in_s3, {"job": launch.name})
         try:
             with make_runner(workspace) as runner:
-                outcome = _follow(launch, hosts, runner)
+                outcome = _follow(request, hosts, runner)
                 for host in hosts:
                     runner.collect(host)
         except HostError as error:
@@ -167,20 +167,21 @@ def _sources(launch: Launch) -> dict[Channel, Path]:
 
 def _prepare(
     launch: Launch,
-    request: Mapping[str, object],
+    request: Request,
     workspace: Path,
     sources: Mapping[Channel, Path],
     files: Mapping[Path, Sequence[File]],
     needs_files: bool,
 ) -> list[Host]:
     """Lay out what SageMaker gives to each host before the job starts."""
-    names = [f"algo-{number + 1}" for number in range(launch.options.instance_count)]
+    names = [f"algo-{number + 1}" for number in range(cluster.instance_count(request))]
+    sharded = cluster.sharded_inputs(request)
     hosts = []
     for index, name in enumerate(names):
         host = Host(name, workspace / "hosts" / name, {})
         for channel, source in sources.items():
             share = files[source]
-            if channel.option in launch.options.shard:
+            if channel.name in sharded:
                 share = share[index :: len(names)]
             elif needs_files and source.is_dir() and not _has_links(source, share):
                 host.inputs[channel] = source
@@ -223,10 +224,10 @@ def _link(files: Sequence[File], target: Path, needs_files: bool) -> None:
                 link.symlink_to(original)
 
 
-def _follow(launch: Launch, hosts: Sequence[Host], runner: Runner) -> _Outcome:
+def _follow(request: Request, hosts: Sequence[Host], runner: Runner) -> _Outcome:
     """Run the job on all hosts until it has ended, failed on one, or taken too long."""
     console, ended = Console(), threading.Event()
-    seconds = launch.options.max_runtime_in_seconds
+    seconds = request["StoppingCondition"]["MaxRuntimeInSeconds"]
     deadline, next_check = time.monotonic() + seconds, time.monotonic() + _CHECK_SECONDS
     processes: dict[Host, subprocess.Popen[bytes]] = {}
     printers: list[threading.Thread] = []

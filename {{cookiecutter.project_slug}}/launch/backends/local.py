@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +28,12 @@ _PASSED = (
 
 def run(launch: Launch, request: Request) -> Run:
     """Run a job as one process for each host; see ``hosts.run``."""
-    return hosts.run(launch, request, lambda _: _processes(launch), needs_files=False)
+    return hosts.run(launch, request, lambda _: _processes(launch, request), needs_files=False)
 
 
 @contextmanager
-def _processes(launch: Launch) -> Iterator[Runner]:
-    processes = _Processes(launch, project.stamp())
+def _processes(launch: Launch, request: Request) -> Iterator[Runner]:
+    processes = _Processes(launch, request.get("Environment", {}), project.stamp())
     try:
         yield processes
     finally:
@@ -45,6 +45,8 @@ class _Processes:
     """Hosts that are processes, each with an ``/opt/ml`` of its own."""
 
     launch: Launch
+    environment: Mapping[str, str]
+    """The variables of the request."""
     commit: str
     _started: dict[Host, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -104,19 +106,19 @@ class _Processes:
             "SAGEMAKER_BASE_DIR": str(host.base),
             "SOURCE_COMMIT": self.commit,
         }
-        return passed | own | dict(self.launch.options.env)
+        return passed | own | dict(self.environment)
 
 
 def _move_paths(host: Host) -> None:
     """Let the configuration of a host name the folders below its base instead of ``/opt/ml``."""
     file = host.base / "config" / "processingjobconfig.json"
     config = json.loads(file.read_text())
-    inputs = [item["S3Input"] for item in config.get("ProcessingInputs", [])]
-    outputs = [
-        item["S3Output"] for item in config.get("ProcessingOutputConfig", {}).get("Outputs", [])
-    ]
-    for channel in (*inputs, *outputs):
-        channel["LocalPath"] = channel["LocalPath"].replace("/opt/ml", str(host.base), 1)
+    inputs = config.get("ProcessingInputs", [])
+    outputs = config.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    for item in (*inputs, *outputs):
+        channel = item.get("S3Input") or item.get("S3Output") or {}
+        if "LocalPath" in channel:
+            channel["LocalPath"] = channel["LocalPath"].replace("/opt/ml", str(host.base), 1)
     file.write_text(json.dumps(config))
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import Any
 
-from .. import aws, s3
+from .. import aws, cluster, config, s3
 from ..options import Launch
 from ..project import LaunchError
 from ..run import ExitCode, Request, Run
@@ -28,6 +28,10 @@ RETRY_SECONDS = 60.0
 GIVE_UP_SECONDS = 900.0
 """How long calls may fail before a job is no longer followed."""
 
+DENIED_SECONDS = 60.0
+"""How long looks at a job of a pipeline may be denied before only its execution is followed. A new
+permission takes a moment to have an effect."""
+
 APPEAR_SECONDS = 30.0
 """How long SageMaker may take to show a job that it has created."""
 
@@ -44,7 +48,7 @@ _NOT_FOUND = ("ResourceNotFound", "ResourceNotFoundException", "ValidationExcept
 
 
 class NoAnswerError(Exception):
-    """AWS has not answered for ``GIVE_UP_SECONDS``. What was asked about may go on."""
+    """AWS has not answered for too long. What was asked about may go on."""
 
 
 class Connection:
@@ -52,10 +56,15 @@ class Connection:
 
     botocore does not repeat these calls. After a failure, the session and the client are made
     again, so that renewed credentials are used.
+
+    Args:
+        service: Name of the service, as boto3 spells it.
+        denied_seconds: How long calls may be denied before there is no point in making more.
     """
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, denied_seconds: float = GIVE_UP_SECONDS) -> None:
         self._service = service
+        self._denied_seconds = denied_seconds
         self._client: Any = None
 
     def call_once(self, operation: str, **arguments: Any) -> Mapping[str, Any] | None:
@@ -88,7 +97,8 @@ class Connection:
         once while it stays the same.
 
         Raises:
-            NoAnswerError: Calls have failed for ``GIVE_UP_SECONDS``.
+            NoAnswerError: Calls have failed for ``GIVE_UP_SECONDS``, or the last one was denied
+                after ``denied_seconds``.
         """
         first_call, failures, printed = monotonic(), 0, ""
         while True:
@@ -96,13 +106,23 @@ class Connection:
                 return self.call_once(operation, **arguments)
             except LaunchError as error:
                 reason = str(error)
-            if monotonic() - first_call >= GIVE_UP_SECONDS:
-                raise NoAnswerError(f"no answer for {_minutes(GIVE_UP_SECONDS)}: {reason}")
+                patience = self._denied_seconds if _is_denied(error) else GIVE_UP_SECONDS
+            if monotonic() - first_call >= patience:
+                raise NoAnswerError(f"no answer for {_minutes(patience)}: {reason}")
             failures += 1
             if failures > 1 and reason != printed:
-                _print(f"{reason}; trying again for {_minutes(GIVE_UP_SECONDS)}")
+                _print(f"{reason}; trying again for {_minutes(patience)}")
                 printed = reason
             sleep(min(POLL_SECONDS * 2 ** (failures - 1), RETRY_SECONDS))
+
+
+def _is_denied(error: LaunchError) -> bool:
+    """Return whether AWS has denied a call, which other permissions would allow."""
+    from botocore.exceptions import ClientError
+
+    cause = error.__cause__
+    code = cause.response["Error"]["Code"] if isinstance(cause, ClientError) else ""
+    return code.removesuffix("Exception") == "AccessDenied"
 
 
 def may_have_succeeded(error: Exception) -> bool:
@@ -127,11 +147,12 @@ def run(launch: Launch, request: Request) -> Run:
     """
     name, outputs = launch.name, launch.outputs
     commands = _commands(name)
+    key = config.output_key(launch.job.name)
     for snapshot in launch.snapshots.values():
-        s3.upload(snapshot)
+        s3.upload(snapshot, key)
     maybe_running = f"{name} may be running: {commands}"
     advice = STAY_CLAIMED if chooses_addresses(launch) else ""
-    with claimed(outputs.values(), {"job": name}, advice):
+    with claimed(outputs.values(), {"job": name}, advice, key):
         _print(f"creating the processing job {name}")
         with _print_if_interrupted(maybe_running):
             created = _create(launch, request)
@@ -141,25 +162,28 @@ def run(launch: Launch, request: Request) -> Run:
         with _print_if_interrupted(f"{name} is still running: {commands}"):
             if launch.options.wait:
                 repeat = launch.command(backend="docker")
-                return follow(name, outputs, launch.options.instance_count, repeat)
+                return follow(name, outputs, cluster.instance_count(request), repeat)
             _print_links(name)
             return Run(name, "InProgress", outputs)
 
 
 @contextmanager
-def claimed(addresses: Iterable[str], note: Mapping[str, Any], advice: str) -> Iterator[None]:
+def claimed(
+    addresses: Iterable[str], note: Mapping[str, Any], advice: str, key: str | None = None
+) -> Iterator[None]:
     """Claim outputs, and give an advice if anything goes wrong after that.
 
     Args:
         addresses: Addresses of the outputs.
         note: Says who claims them.
         advice: Added to a rejection, and printed if anything else is raised; may be empty.
+        key: The KMS key that the claims are encrypted with.
 
     Raises:
         LaunchError: An address is taken.
     """
     with _print_if_interrupted(advice):
-        s3.claim_all(addresses, note)
+        s3.claim_all(addresses, note, key)
         try:
             yield
         except LaunchError as error:
@@ -173,7 +197,13 @@ def chooses_addresses(launch: Launch) -> bool:
     return bool(launch.named_outputs) or any(option == "--run_name" for option, _ in launch.typed)
 
 
-def follow(name: str, outputs: Mapping[str, str], hosts: int, repeat: str = "") -> Run:
+def follow(
+    name: str,
+    outputs: Mapping[str, str],
+    hosts: int,
+    repeat: str = "",
+    denied_seconds: float = GIVE_UP_SECONDS,
+) -> Run:
     """Print the status and the log of a job until it ends, and explain a failure.
 
     A job that can no longer be followed has not failed: its run is ``InProgress``, with an exit
@@ -184,11 +214,12 @@ def follow(name: str, outputs: Mapping[str, str], hosts: int, repeat: str = "") 
         outputs: Addresses by option, for the run that is returned.
         hosts: How many hosts the job has.
         repeat: A command that repeats the job elsewhere, shown if it fails.
+        denied_seconds: How long looks at the job may be denied.
     """
     message = f"{name} is still running: {_commands(name)}"
     _print_links(name)
     try:
-        job, log = _follow(name, hosts)
+        job, log = _follow(name, hosts, denied_seconds)
     except NoAnswerError as error:
         _print(f"the job is still running, but can no longer be followed: {error}")
         return Run(name, "InProgress", outputs, message, ExitCode.STILL_RUNNING)
@@ -224,16 +255,19 @@ def _create(launch: Launch, request: Request) -> bool:
     return True
 
 
-def _follow(name: str, hosts: int) -> tuple[Mapping[str, Any], Log]:
+def _follow(name: str, hosts: int, denied_seconds: float) -> tuple[Mapping[str, Any], Log]:
     """Print the status and the log of a job until it ends; return its state and its log."""
-    connection, started = Connection("sagemaker"), monotonic()
+    connection, started = Connection("sagemaker", denied_seconds), monotonic()
     printed_status, printed_at = "", started
     log: Log | None = None
     while True:
         job = _describe(connection, name)
         if job is None:
             raise NoAnswerError(f"SageMaker does not find {name}")
-        log = log or Log(name, hosts, job["CreationTime"], Connection("logs").call_once)
+        # A name out of an ARN is in lower case, that of the log is not.
+        log = log or Log(
+            job["ProcessingJobName"], hosts, job["CreationTime"], Connection("logs").call_once
+        )
         log.read(monotonic())
         status, now = job["ProcessingJobStatus"], monotonic()
         if status != printed_status or now - printed_at >= STATUS_SECONDS:
@@ -321,7 +355,8 @@ def _commands(name: str) -> str:
 
 
 def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes"
+    minutes = round(seconds / 60)
+    return f"{minutes} minute{'s' if minutes != 1 else ''}"
 
 
 def _print(text: str) -> None:

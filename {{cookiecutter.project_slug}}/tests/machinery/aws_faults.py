@@ -10,6 +10,11 @@ The account is moto's. ``faults`` (a fixture, see ``conftest.py``) stands betwee
     faults.delay("PutObject", seconds=0.1)
     faults.intercept("GetObject", function, after=1)    # runs in the thread that makes the call
     faults.calls["GetLogEvents"]                        # requests that were sent, retries included
+    faults.owners["other-bucket"] = "210987654321"      # another account owns this bucket
+
+moto lacks two things: as in S3, a request that expects another owner of a bucket is denied (and a
+request to S3 that expects none fails the test); and as for most callers, IAM simulates no policies
+unless a test intercepts ``SimulatePrincipalPolicy``.
 
 ``store`` and ``stored`` write and read the bucket past the faults, and are not counted. moto is
 imported when the fixture is used: it takes a second, which most tests can spare.
@@ -21,8 +26,8 @@ import os
 import threading
 import time
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +39,8 @@ from launch import aws
 
 BUCKET = "team-bucket"
 REGION = "eu-west-1"
-ROLE = "arn:aws:iam::123456789012:role/sagemaker"
+ACCOUNT = "123456789012"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagemaker"
 
 _STATUS = {
     "AccessDenied": 403,
@@ -73,7 +79,14 @@ class Faults:
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        """Requests that were sent by operation; a retry is another request."""
+        """Requests that were sent by operation; a retry is another request. Without simulations of
+        policies, which every launch on SageMaker asks for."""
+        self.headers: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+        """Headers of the requests that were sent, by operation."""
+        self.owners: dict[str, str] = {}
+        """Accounts that own buckets, by bucket, if it is not ``ACCOUNT``."""
+        self.owner_not_sent: list[str] = []
+        """Operations of S3 whose requests named no expected owner of the bucket."""
         self._faults: list[_Fault] = []
         self._lock = threading.Lock()
         self._account_lock = threading.Lock()
@@ -147,6 +160,7 @@ class Faults:
         with self._lock:
             self._faults.clear()
             self.calls.clear()
+            self.headers.clear()
 
     def install(self, session: Any) -> None:
         """Answer the requests of a ``boto3.Session``'s future clients instead of moto's handler."""
@@ -164,17 +178,34 @@ class Faults:
 
         operation = event_name.rpartition(".")[2]
         with self._lock:
-            self.calls[operation] += 1
+            sent = {name.lower(): _text(value) for name, value in request.headers.items()}
+            self.headers[operation].append(sent)
+            self.calls[operation] += operation != "SimulatePrincipalPolicy"
             due = [each for each in self._faults if each.operation == operation and each.due()]
         for fault in due:
             if (answer := fault.before(request)) is not None:
                 return answer
+        if operation == "SimulatePrincipalPolicy":
+            return _error(request, "AccessDenied", "not authorized to perform this", 403)
+        if answer := self._owner_error(request):
+            return answer
         # One call at a time, as moto looks whether an object exists before it writes it.
         with self._account_lock:
             answer = _checksum_error(operation, request) or botocore_stubber(event_name, request)
         for fault in due:
             answer = fault.change(answer)
         return answer
+
+    def _owner_error(self, request: Any) -> Any:
+        bucket, _, service = urlsplit(request.url).netloc.partition(".s3.")
+        if not service:
+            return None
+        expected = _text(request.headers.get("x-amz-expected-bucket-owner", ""))
+        if not expected:
+            self.owner_not_sent.append(f"{request.method} {request.url}")
+        elif expected != self.owners.get(bucket, ACCOUNT):
+            return _error(request, "AccessDenied", "Access Denied", 403)
+        return None
 
 
 @pytest.fixture(scope="session")
@@ -222,6 +253,7 @@ def faults(
         location = {"LocationConstraint": REGION}
         _client().create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
         yield installed
+    assert not installed.owner_not_sent
 
 
 def store(key: str, body: bytes = b"1") -> None:
@@ -254,13 +286,19 @@ def _error(request: Any, code: str, message: str, status: int) -> Any:
     service = urlsplit(request.url).netloc
     error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     if ".s3." in service or service.startswith("s3."):
-        headers, body = {"Content-Type": "application/xml"}, error
-    elif service.startswith("sts."):
+        headers = {"Content-Type": "application/xml"}
+        body = error if request.method != "HEAD" else ""
+    elif service.startswith(("iam.", "sts.")):
         headers, body = {"Content-Type": "text/xml"}, f"<ErrorResponse>{error}</ErrorResponse>"
     else:
         headers = {"Content-Type": "application/x-amz-json-1.1"}
         body = json.dumps({"__type": code, "message": message})
     return AWSResponse(request.url, status, headers, MockRawResponse(body))
+
+
+def _text(value: Any) -> str:
+    """The value of a header, which botocore holds as bytes once a request is signed."""
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _checksum_error(operation: str, request: Any) -> Any:
@@ -270,7 +308,7 @@ def _checksum_error(operation: str, request: Any) -> Any:
         return None
     content = _body(request) if operation == "PutObject" else _parts(request)
     found = base64.b64encode(zlib.crc32(content).to_bytes(4, "big"))
-    if found == (expected.encode() if isinstance(expected, str) else expected):
+    if found.decode() == _text(expected):
         return None
     return _error(request, "BadDigest", "the CRC32 did not match", 400)
 

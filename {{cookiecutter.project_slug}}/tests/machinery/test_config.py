@@ -20,6 +20,10 @@ def read_all() -> None:
         config.inputs(job)
     config.jobs()
     config.metric()
+    config.retries()
+    config.bucket_owners()
+    config.jobs_with_requests()
+    config.output_key("fit")
 
 
 @pytest.fixture
@@ -84,7 +88,22 @@ def test_a_metric_has_a_minimum_or_a_maximum(
         ('a = "\\u00"', "not valid TOML"),
         ("[metrics]", "there is no metrics; did you mean metric?"),
         ("[pipeline]\njob = []", "there is no pipeline.job; did you mean jobs?"),
-        ("[x]", "there is no x; choose from pipeline, inputs, metric"),
+        (
+            "[x]",
+            "there is no x; choose from pipeline, inputs, metric, request, job, ",
+        ),
+        ("[requests]", "there is no requests; did you mean request?"),
+        ("[pipeline]\nretries = 1", "pipeline.retries must be tables: [[pipeline.retries]]"),
+        ("[pipeline]\nretries = [1]", "pipeline.retries must be tables: [[pipeline.retries]]"),
+        ("request = 1", "request must be a table: [request]"),
+        ("[[job]]", "job must be a table: [job]"),
+        ("[job]\nfit = 1", "job.fit must be a table: [job.fit]"),
+        ("[buckets]\nlake = 210987654321", "buckets.lake must be the account that owns the bucket"),
+        ("[buckets]\nlake = '21098765432'", "buckets.lake must be the account that owns"),
+        ("[buckets]\nlake = '21098765432\u0662'", "buckets.lake must be the account that owns"),
+        ("buckets = 1", "buckets must be a table: [buckets]"),
+        ("[request]\nProcessingOutputConfig = 1", "request.ProcessingOutputConfig must be a table"),
+        ("[request.ProcessingOutputConfig]\nKmsKeyId = 1", "KmsKeyId must be a key in quotes"),
         ("pipeline = 1", "pipeline must be a table"),
         ('[pipeline]\njobs = "fit"', "pipeline.jobs must be a list"),
         ("[pipeline]\njobs = [1]", "pipeline.jobs must be a list"),
@@ -155,6 +174,48 @@ def test_the_table_of_this_repository_fits_its_jobs() -> None:
         assert metric.job in config.jobs()
         outputs = jobs.read(metric.job).outputs
         assert metric.output in {channel.name for channel in outputs}
+
+
+REQUESTS = """
+[request.ProcessingOutputConfig]
+KmsKeyId = "all"
+[[request.Tags]]
+Key = "a"
+Value = "1"
+[job.fit.ProcessingOutputConfig]
+KmsKeyId = "one"
+[[job.fit.Tags]]
+Key = "b"
+Value = "2"
+[buckets]
+"my.lake" = "210987654321"
+[stack]
+Anything = ["x"]
+"""
+
+
+def test_a_job_has_the_fields_of_all_jobs_and_its_own(table: Path) -> None:
+    table.write_text(REQUESTS)
+    assert list(config.request_tables("make_data")) == ["request"]
+    assert list(config.request_tables("fit")) == ["request", "job.fit"]
+    assert list(config.jobs_with_requests()) == ["fit"]
+    for job in (None, "make_data"):
+        assert config.request(job)["Tags"] == [{"Key": "a", "Value": "1"}]
+        assert config.output_key(job) == "all"
+    assert [tag["Key"] for tag in config.request("fit")["Tags"]] == ["a", "b"]
+    assert config.output_key("fit") == "one"
+    assert config.bucket_owners() == {"my.lake": "210987654321"}
+
+
+def test_retries_may_be_missing_none_or_some(table: Path) -> None:
+    table.write_text("[pipeline]\njobs = []")
+    assert config.retries() is None
+    assert (config.request("fit"), config.output_key("fit")) == ({}, None)
+    assert config.bucket_owners() == {}
+    table.write_text("[pipeline]\nretries = []")
+    assert config.retries() == []
+    table.write_text("[[pipeline.retries]]\nMaxAttempts = 3")
+    assert config.retries() == [{"MaxAttempts": 3}]
 
 
 def test_nothing_of_the_table_is_kept_for_the_next_launch(table: Path) -> None:

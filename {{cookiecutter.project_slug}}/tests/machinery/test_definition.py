@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aws_faults import BUCKET, Faults
-from launch import LaunchError, aws, definition, pipeline
+from launch import LaunchError, aws, definition, pipeline, retries
 from launch.graph import Pipeline
 from small_pipeline import edit_table
 
@@ -93,7 +93,6 @@ def test_every_field_of_the_requests_survives(raw: str) -> None:
             "EnableNetworkIsolation": True,
             "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
         },
-        "ExperimentConfig": {"TrialComponentDisplayName": "name"},
     }
     for step in made.steps:
         step.request.update(extra)
@@ -108,7 +107,7 @@ def test_every_field_of_the_requests_survives(raw: str) -> None:
     }
     for step in made.steps:
         found = resolve(arguments(built, step.name), given)
-        expected = {key: value for key, value in step.request.items() if key != "ProcessingJobName"}
+        expected = step.request | {"ProcessingJobName": f"small-{step.name}"}
         words = [
             f"--{option}={step.launch.values[option]}"
             for option in (
@@ -121,6 +120,100 @@ def test_every_field_of_the_requests_survives(raw: str) -> None:
             assert found["ProcessingInputs"][0]["S3Input"].pop("S3Uri") == "s3://data/"
             data["S3Input"].pop("S3Uri")
         assert found == expected
+
+
+def test_everything_of_a_request_but_numbers_arrives_in_a_deployed_step(raw: str) -> None:
+    made = parse(raw, deployed=True)
+    vpc = {"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}
+    for step in made.steps:
+        step.request["NetworkConfig"] = vpc
+        step.request["RoleArn"] = "arn:aws:iam::123456789012:role/another"
+        step.request["StoppingCondition"] = {"MaxRuntimeInSeconds": 60}
+        step.request["ProcessingOutputConfig"]["KmsKeyId"] = "output-key"
+    built = definition.build(made)
+    for step in made.steps:
+        found = arguments(built, step.name)
+        for field in ("NetworkConfig", "RoleArn", "StoppingCondition", "Tags"):
+            assert found[field] == step.request[field]
+        assert found["ProcessingOutputConfig"]["KmsKeyId"] == "output-key"
+
+
+def test_inputs_and_outputs_that_are_no_channels_are_left_alone(raw: str) -> None:
+    made = parse(raw)
+    dataset = {"InputName": "dataset", "DatasetDefinition": {"LocalPath": "/opt/ml/processing/x"}}
+    store = {"OutputName": "store", "FeatureStoreOutput": {"FeatureGroupName": "group"}}
+    request = made.steps[0].request
+    request["ProcessingInputs"].append(dataset)
+    request["ProcessingOutputConfig"]["Outputs"].append(store)
+    found = arguments(definition.build(made), "make-data")
+    assert found["ProcessingInputs"][-1] == dataset
+    assert found["ProcessingOutputConfig"]["Outputs"][-1] == store
+
+
+def test_the_experiment_of_all_steps_is_that_of_the_pipeline(raw: str) -> None:
+    made = parse(raw)
+    for step in made.steps:
+        step.request["ExperimentConfig"] = {"ExperimentName": "a", "TrialName": "b"}
+    built = definition.build(made)
+    assert built["PipelineExperimentConfig"] == {"ExperimentName": "a", "TrialName": "b"}
+    assert "ExperimentConfig" not in json.dumps(steps(built))
+    assert "PipelineExperimentConfig" not in build(raw)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"ExperimentName": "a", "TrialName": "b"}, {}),
+        ({"ExperimentName": "a", "TrialName": "b"}, {"ExperimentName": "a", "TrialName": "c"}),
+        ({"ExperimentName": "a"}, {"ExperimentName": "a"}),
+        ({"RunName": "a"}, {"RunName": "a"}),
+    ],
+    ids=str,
+)
+def test_an_experiment_that_a_pipeline_cannot_have_is_rejected(
+    raw: str, first: Mapping[str, str], second: Mapping[str, str]
+) -> None:
+    made = parse(raw)
+    for step, config in zip(made.steps, (first, second), strict=True):
+        if config:
+            step.request["ExperimentConfig"] = dict(config)
+    with pytest.raises(LaunchError, match=r"ExperimentConfig.*ExperimentName and TrialName"):
+        definition.build(made)
+
+
+# Names and retries
+
+SUFFIX = "-p4jn9xou8a8s-tMgXry49ug-99"
+"""What SageMaker appends to the prefix: execution, token of the step, number of failures."""
+
+
+def test_the_names_of_jobs_begin_with_the_project_and_the_job(raw: str) -> None:
+    built = build(raw)
+    prefixes = [arguments(built, name)["ProcessingJobName"] for name in ("make-data", "fit")]
+    assert prefixes == ["small-make-data", "small-fit"]
+
+
+@pytest.mark.parametrize("name", ["p" * 29, f"{'p' * 23}-{'q' * 5}"])
+def test_a_long_name_leaves_room_for_what_sagemaker_appends(
+    raw: str, small_pipeline: Path, name: str
+) -> None:
+    made = parse(raw)
+    (small_pipeline / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
+    for step in definition.build(made)["Steps"][:2]:
+        prefix = step["Arguments"]["ProcessingJobName"]
+        assert prefix.startswith(f"{name}-{step['Name'][:1]}")
+        assert re.fullmatch("[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", prefix + SUFFIX)
+        assert not prefix.endswith("-")
+
+
+@pytest.mark.parametrize("deployed", [False, True])
+def test_each_step_has_the_retry_policies(raw: str, small_pipeline: Path, deployed: bool) -> None:
+    built = build(raw, deployed=deployed)
+    for name in ("make-data", "fit"):
+        assert steps(built)[name]["RetryPolicies"] == retries.policies()
+    assert "RetryPolicies" not in steps(built)["check-score"]
+    edit_table(small_pipeline, "[metric]", "retries = []\n[metric]")
+    assert all("RetryPolicies" not in step for step in build(raw)["Steps"])
 
 
 def test_the_requests_stay_as_they_were(raw: str) -> None:
@@ -310,6 +403,45 @@ def test_a_named_output_cannot_be_deployed(raw: str, account: Faults) -> None:
 
 
 # Inputs and the cache
+
+
+@pytest.mark.parametrize("folder", ["small/runs/r/make_data/data", "small/runs", "small"])
+def test_a_deployed_pipeline_reads_nothing_that_expires(
+    raw: str, account: Faults, folder: str
+) -> None:
+    assert not account.calls
+    put("small/runs/a.csv", b"a")
+    put("small/runs/r/make_data/data/a.csv", b"a")
+    address = f"s3://{BUCKET}/{folder}"
+    with pytest.raises(LaunchError, match=rf"fit: argument --prior_path: {address} .*expire"):
+        build(raw, "--prior_path.fit", address, deployed=True)
+
+
+def test_an_input_of_the_table_that_expires_is_named_by_its_place(
+    raw: str, small_pipeline: Path, account: Faults
+) -> None:
+    assert not account.calls
+    put("small/runs/r/a.csv", b"a")
+    address = f"s3://{BUCKET}/small/runs/r"
+    edit_table(small_pipeline, "[metric]", f'[inputs.fit]\nprior_path = "{address}"\n[metric]')
+    with pytest.raises(LaunchError, match=r"launch.toml: inputs.fit.prior_path: .*expire"):
+        build(raw, deployed=True)
+
+
+@pytest.mark.parametrize("key", ["small/runs-old/a.csv", "small/inputs/d/a.csv", "runs/a.csv"])
+def test_a_deployed_pipeline_reads_what_stays(raw: str, account: Faults, key: str) -> None:
+    assert not account.calls
+    put(key, b"a")
+    address = f"s3://{BUCKET}/{key.rpartition('/')[0]}"
+    built = build(raw, "--prior_path.fit", address, deployed=True)
+    assert parameters(built)["fit_prior_path"] == address
+
+
+def test_a_launched_pipeline_may_read_an_earlier_run(raw: str, account: Faults) -> None:
+    assert not account.calls
+    put("small/runs/r/a.csv", b"a")
+    built = build(raw, "--prior_path.fit", f"s3://{BUCKET}/small/runs/r")
+    assert uris(built, "fit")["prior"] == f"s3://{BUCKET}/small/runs/r/"
 
 
 @pytest.fixture

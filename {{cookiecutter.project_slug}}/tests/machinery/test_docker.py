@@ -80,6 +80,34 @@ def test_a_host_sees_its_shard(engine: Path, data: Path) -> None:
     assert seen == [["1.csv", "below/3.csv"], ["2.csv"]]
 
 
+TABLE = """\
+[request.Environment]
+COLOUR = "blue"
+STAGE = "table"
+[job.probe.ProcessingResources.ClusterConfig]
+InstanceCount = 2
+[[job.probe.ProcessingInputs]]
+InputName = "some"
+S3Input.S3DataDistributionType = "ShardedByS3Key"
+[[job.probe.ProcessingInputs]]
+InputName = "further"
+S3Input = {S3Uri = "s3://lake/x/", S3DataType = "S3Prefix", LocalPath = "/opt/ml/processing/x"}
+"""
+
+
+def test_hosts_files_and_variables_are_those_of_the_table(
+    engine: Path, data: Path, small_project: Path
+) -> None:
+    (small_project / "launch.toml").write_text(TABLE)
+    run = run_probe(data, env={"STAGE": "typed"})
+    folder = Path(run.outputs["output_path"]) / "below"
+    hosts = [json.loads(file.read_text()) for file in sorted(folder.iterdir())]
+    assert [host["files"] for host in hosts] == [["1.csv", "below/3.csv"], ["2.csv"]]
+    assert {host["env"]["COLOUR"] for host in hosts} == {"blue"}
+    assert {host["env"]["STAGE"] for host in hosts} == {"typed"}
+    assert not left(engine)
+
+
 def test_each_host_gets_an_input_of_one_file(engine: Path, data: Path) -> None:
     run = run_probe(data, instance_count=2, lookup_path=data / "1.csv")
     assert run.status == "Completed", engine

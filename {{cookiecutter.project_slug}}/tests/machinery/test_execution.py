@@ -53,10 +53,14 @@ class Service:
 
     def run(self, *words: str) -> Run:
         """Launch the pipeline. The faults of a test come first, and then what it has written."""
-        self.account.intercept("DescribePipelineExecution", self._describe)
-        self.account.intercept("ListPipelineExecutionSteps", self._list_steps)
+        self.install_polls()
         made = parse(self.root, *words)
         return execution.run(made, definition.build(made))
+
+    def install_polls(self) -> None:
+        """Let looks at the execution find what the test has written."""
+        self.account.intercept("DescribePipelineExecution", self._describe)
+        self.account.intercept("ListPipelineExecutionSteps", self._list_steps)
 
     def deploy(self, *words: str) -> str:
         made = parse(self.root, *words, deployed=True)
@@ -189,6 +193,24 @@ def test_a_pipeline_has_the_tags_that_its_steps_share(service: Service) -> None:
     execution.deploy(made, definition.build(made))
     tags = {tag["Key"]: tag["Value"] for tag in json.loads(sent[0])["Tags"]}
     assert tags == {"project": "small", "team": "birds"}
+
+
+def test_a_pipeline_has_the_role_of_the_project_and_each_step_its_own(
+    service: Service, small_pipeline: Path
+) -> None:
+    made = parse(service.root, deployed=True)
+    made.steps[0].request["RoleArn"] = "arn:aws:iam::123456789012:role/of-one-job"
+    sent: list[Any] = []
+    service.account.intercept("CreatePipeline", lambda request: sent.append(request.body))
+    execution.deploy(made, definition.build(made))
+    assert json.loads(sent[0])["RoleArn"] == ROLE
+    role = "arn:aws:iam::123456789012:role/of-all-jobs"
+    table = (small_pipeline / "launch.toml").read_text()
+    (small_pipeline / "launch.toml").write_text(f'{table}\n[request]\nRoleArn = "{role}"\n')
+    service.account.clear()
+    service.account.intercept("CreatePipeline", lambda request: sent.append(request.body))
+    execution.deploy(made, definition.build(made))
+    assert json.loads(sent[1])["RoleArn"] == role
 
 
 def test_an_execution_is_of_the_version_that_its_launch_has_put(service: Service) -> None:
@@ -528,6 +550,120 @@ def test_an_execution_is_followed_although_its_job_cannot_be(
     assert capsys.readouterr().out.count("can no longer be followed") == 1
 
 
+@pytest.mark.parametrize("status", ["Succeeded", "Failed"])
+def test_a_job_that_may_not_be_described_does_not_hold_up_its_execution(
+    service: Service, capsys: pytest.CaptureFixture[str], clock: list[float], status: str
+) -> None:
+    names = ("make-data", "fit")
+    arns = {name: job(f"small-{name}-x", "InProgress") for name in names}
+    first, second = (state(name, "Executing", arns[name]) for name in names)
+    service.polls = [
+        ("Executing", [first]),
+        ("Executing", [state("make-data", "Succeeded", arns["make-data"]), second]),
+        (status, [state("fit", status, arns["fit"])]),
+    ]
+    service.account.fail("DescribeProcessingJob", "AccessDeniedException")
+    begin = clock[0]
+    done = service.run()
+    assert done.status == {"Succeeded": "Completed"}.get(status, status)
+    assert clock[0] - begin < 300
+    printed = capsys.readouterr().out
+    for name in names:
+        assert f"{name}: its job cannot be followed any more, but the execution can" in printed
+    assert "AccessDenied" in printed
+
+
+def test_a_denied_look_may_be_a_matter_of_moments(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arn = job("small-fit-x")
+    service.polls = [
+        ("Executing", [state("fit", "Executing", arn)]),
+        ("Succeeded", [state("fit", "Succeeded", arn)]),
+    ]
+    service.account.fail("DescribeProcessingJob", "AccessDeniedException", times=2)
+    assert service.run().status == "Completed"
+    printed = capsys.readouterr().out
+    assert "Completed after" in printed
+    assert "cannot be followed" not in printed
+
+
+def test_a_log_that_may_not_be_read_does_not_end_anything(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arn = job("small-fit-x")
+    service.polls = [
+        ("Executing", [state("fit", "Executing", arn)]),
+        ("Succeeded", [state("fit", "Succeeded", arn)]),
+    ]
+    service.account.fail("FilterLogEvents", "AccessDeniedException")
+    assert service.run().status == "Completed"
+    printed = capsys.readouterr().out
+    assert "the log cannot be read, which does not affect the job" in printed
+    assert "Completed after" in printed
+
+
+def test_the_log_of_a_job_is_found_by_its_name_not_its_arn(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "small-fit-p4jn9xou8a8s-tMgXry49ug-0"
+    arn = job(name)
+    log(name, "the score is 0.75")
+    service.account.intercept("DescribeProcessingJob", _find_any_case)
+    service.polls = [
+        ("Executing", [state("fit", "Executing", arn.lower())]),
+        ("Succeeded", [state("fit", "Succeeded", arn.lower())]),
+    ]
+    assert service.run().status == "Completed"
+    assert "algo-1 | the score is 0.75" in capsys.readouterr().out
+
+
+def _find_any_case(request: Any) -> None:
+    """Find a job by its name in an ARN, which is in lower case; moto compares names exactly."""
+    from moto.backends import get_backend
+
+    backend: Any = get_backend("sagemaker")[ACCOUNT][REGION]
+    asked = json.loads(request.body)["ProcessingJobName"]
+    (name,) = [each for each in backend.processing_jobs if each.lower() == asked]
+    request.body = json.dumps({"ProcessingJobName": name}).encode()
+
+
+def test_a_step_that_is_tried_again_says_so(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = job("small-fit-x-0", "Failed"), job("small-fit-x-1")
+    service.polls = [
+        ("Executing", [state("fit", "Executing", first, AttemptCount=1)]),
+        ("Executing", [state("fit", "Executing", second, AttemptCount=2)]),
+        ("Succeeded", [state("fit", "Succeeded", second, AttemptCount=2)]),
+    ]
+    done = service.run()
+    assert (done.status, done.exit_message) == ("Completed", "")
+    printed = capsys.readouterr().out.splitlines()
+    lines = ["fit: Executing", "fit: Executing (attempt 2)", "fit: Succeeded (attempt 2)"]
+    assert [line for line in printed if line.startswith("fit: ")] == lines
+
+
+def test_the_hosts_of_a_job_are_those_of_its_request(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts: list[int] = []
+
+    def follow(name: str, _: Any, count: int, *__: Any, **___: Any) -> Run:
+        hosts.append(count)
+        return Run(name, "Completed", {})
+
+    monkeypatch.setattr("launch.backends.sagemaker.follow", follow)
+    service.polls = [("Succeeded", [state("fit", "Succeeded", job("small-fit-x"))])]
+    preferences = [{"InstanceType": "ml.m5.large", "InstanceCount": 3}]
+    made = parse(service.root)
+    cluster = {"InstancePreferences": preferences, "VolumeSizeInGB": 30}
+    made.step("fit").request["ProcessingResources"]["ClusterConfig"] = cluster
+    service.install_polls()
+    execution.run(made, definition.build(made))
+    assert hosts == [3]
+
+
 def test_an_execution_that_cannot_be_followed_is_still_running(
     service: Service, capsys: pytest.CaptureFixture[str], clock: list[float]
 ) -> None:
@@ -584,3 +720,25 @@ def test_many_steps_are_all_listed(service: Service) -> None:
     service.account.intercept("ListPipelineExecutionSteps", page)
     assert service.run().exit_message == "make-data: a\nfit: b"
     assert sent[1]["NextToken"] == "more"
+
+
+# Encryption
+
+
+def test_what_a_launch_stores_has_the_output_key(service: Service, small_pipeline: Path) -> None:
+    table = (small_pipeline / "launch.toml").read_text()
+    keys_of = '[request.ProcessingOutputConfig]\nKmsKeyId = "key-of-all"\n'
+    keys_of += '[job.make_data.ProcessingOutputConfig]\nKmsKeyId = "key-of-data"\n'
+    (small_pipeline / "launch.toml").write_text(f"{table}\n{keys_of}")
+    service.run("--no-wait", "--model_path.fit", f"s3://{BUCKET}/mine")
+    (claim,) = keys("mine")
+    assert _key_of(claim) == "key-of-all"
+    stored = keys("small/inputs/")
+    assert stored
+    assert {_key_of(name) for name in stored} == {"key-of-data"}
+
+
+def _key_of(name: str) -> str:
+    found = aws.client("s3").head_object(Bucket=BUCKET, Key=name)
+    assert found["ServerSideEncryption"] == "aws:kms"
+    return str(found["SSEKMSKeyId"])

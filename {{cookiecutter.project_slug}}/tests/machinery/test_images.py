@@ -87,3 +87,61 @@ def test_what_ecr_denies_is_said(faults: Faults) -> None:
     faults.fail("DescribeImages", "AccessDeniedException")
     with pytest.raises(LaunchError, match=f"{REPOSITORY}:{STAMP}: DescribeImages: AccessDenied"):
         images.in_ecr()
+
+
+OTHER = "210987654321"
+
+
+def test_the_registry_of_another_account_and_region_is_asked(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = f"{OTHER}.dkr.ecr.eu-central-1.amazonaws.com"
+    monkeypatch.setenv("ECR_REGISTRY", registry)
+    asked: list[Any] = []
+    faults.intercept("DescribeImages", asked.append)
+    with pytest.raises(SetupError, match=rf"{registry} has no repository.*{OTHER} create it"):
+        images.in_ecr()
+    assert "ecr.eu-central-1.amazonaws.com" in asked[0].url
+    assert json.loads(asked[0].body)["registryId"] == OTHER
+
+
+def test_an_image_in_a_named_registry_has_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com"
+    with monkeypatch.context() as there:
+        there.setenv("AWS_REGION", "eu-central-1")
+        create_repository()
+        digest = push(STAMP)
+    with pytest.raises(SetupError, match="no repository"):
+        images.in_ecr()
+    monkeypatch.setenv("ECR_REGISTRY", registry)
+    assert images.in_ecr() == f"{registry}/{REPOSITORY}@{digest}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "walruses",
+        f"https://{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com",
+        f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/team",
+        f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.co",
+        f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com.cn",
+        f"{ACCOUNT}.dkr.ecr.moon-1.amazonaws.com",
+        "12345.dkr.ecr.eu-west-1.amazonaws.com",
+        "127.0.0.1:5000",
+    ],
+)
+def test_what_is_no_registry_is_rejected_with_an_example(
+    value: str, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECR_REGISTRY", value)
+    with pytest.raises(LaunchError, match=r"such as \d{12}\.dkr\.ecr\.") as caught:
+        images.in_ecr()
+    assert value in str(caught.value)
+    assert not faults.calls
+
+
+def test_a_registry_in_china_has_its_own_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECR_REGISTRY", f"{OTHER}.dkr.ecr.cn-north-1.amazonaws.com.cn")
+    found = images.registry()
+    assert found
+    assert (found.account, found.region) == (OTHER, "cn-north-1")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FLOORS = 7
+FLOORS = 8
 
 
 def modules() -> dict[str, Path]:

@@ -82,6 +82,30 @@ def test_a_job_sees_what_a_container_would_see(data: Path, monkeypatch: pytest.M
     assert "GITHUB_TOKEN" not in host["env"]
 
 
+TABLE = """\
+[request.Environment]
+COLOUR = "blue"
+STAGE = "table"
+[job.probe.ProcessingResources.ClusterConfig]
+InstanceCount = 2
+[[job.probe.ProcessingInputs]]
+InputName = "some"
+S3Input.S3DataDistributionType = "ShardedByS3Key"
+[[job.probe.ProcessingInputs]]
+InputName = "further"
+S3Input = {S3Uri = "s3://lake/x/", S3DataType = "S3Prefix", LocalPath = "/opt/ml/processing/x"}
+"""
+
+
+def test_hosts_files_and_variables_are_those_of_the_table(data: Path, small_project: Path) -> None:
+    (small_project / "launch.toml").write_text(TABLE)
+    run = launch("probe", input_path=data, env={"STAGE": "typed"})
+    hosts = seen(run)
+    assert [host["files"] for host in hosts] == [["1.csv", "below/3.csv"], ["2.csv"]]
+    assert {host["env"]["COLOUR"] for host in hosts} == {"blue"}
+    assert {host["env"]["STAGE"] for host in hosts} == {"typed"}
+
+
 @pytest.mark.parametrize("lookup", ["1.csv", "alone"])
 def test_each_host_gets_an_input_of_one_file(data: Path, lookup: str) -> None:
     (data / "alone").mkdir()

@@ -67,6 +67,79 @@ def test_a_plan_is_printed_and_nothing_is_started(
     assert not (small_project / "out").exists()
 
 
+CLUSTER = "[job.probe.ProcessingResources.ClusterConfig]\n"
+
+
+def test_help_of_a_job_shows_what_the_table_sets(
+    small_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown() -> str:
+        with pytest.raises(SystemExit):
+            main(["probe", "--help"])
+        return " ".join(capsys.readouterr().out.split())
+
+    assert "(default: ml.m5.xlarge)" in shown()
+    table = small_project / "launch.toml"
+    table.write_text(CLUSTER + "InstanceType = 'ml.c5.xlarge'\nInstanceCount = 7")
+    assert "(default: ml.c5.xlarge)" in shown()
+    assert "on every backend (default: 7)" in shown()
+    types = "[{InstanceType = 'ml.m5.large'}, {InstanceType = 'ml.c5.large'}]"
+    table.write_text(f"{CLUSTER}InstancePreferences = {types}\n")
+    assert "(default: ml.m5.large,ml.c5.large)" in shown()
+    table.write_text(f"{CLUSTER}InstanceType = 3\n")
+    assert "(default: ml.m5.xlarge)" in shown()
+
+
+@pytest.mark.parametrize(
+    ("backend", "ignored"),
+    [
+        ("local", "request.NetworkConfig, job.probe.ProcessingResources"),
+        ("docker", "request.NetworkConfig"),
+        ("sagemaker", ""),
+    ],
+)
+def test_a_plan_names_what_its_backend_ignores(
+    data: str,
+    small_project: Path,
+    backend: str,
+    ignored: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("S3_BUCKET", "bucket")
+    monkeypatch.setenv("SAGEMAKER_ROLE_ARN", "arn:aws:iam::123456789012:role/jobs")
+    monkeypatch.setattr("launch.s3.check_new", lambda _: None)
+    monkeypatch.setattr("launch.access.check", lambda *_: None)
+    words = ["probe", "--input_path", data, "--plan", "--backend", backend, "--image", "image"]
+    assert main(words) == 0
+    assert capsys.readouterr().err == ""
+    table = "[request.NetworkConfig]\nEnableNetworkIsolation = true\n"
+    table += f"{CLUSTER}InstanceType = 'ml.c5.xlarge'\nInstanceCount = 2\n"
+    (small_project / "launch.toml").write_text(table)
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    made = json.loads(printed.out)
+    assert made["NetworkConfig"]["EnableNetworkIsolation"] is True
+    assert len(printed.err.splitlines()) == bool(ignored)
+    assert ignored in printed.err
+    assert "InstanceCount" not in printed.err
+    assert ("InstanceType" in printed.err) == (backend == "local")
+
+
+def test_a_plan_of_a_pipeline_names_what_its_backend_ignores_once(
+    small_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = small_pipeline / "launch.toml"
+    tag = "[[request.Tags]]\nKey = 'team'\nValue = 'x'\n"
+    table.write_text(f"{table.read_text()}{tag}[job.fit.NetworkConfig]\n")
+    words = ["--input_path.make_data", str(small_pipeline / "raw"), "--plan", "--image", "image"]
+    assert main(["pipeline", *words]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["Steps"]
+    (line,) = printed.err.splitlines()
+    assert line.endswith(" ignores request.Tags, job.fit.NetworkConfig")
+
+
 @pytest.mark.parametrize("word", ["prob", "pipelin", "cleen", "deply"])
 @pytest.mark.usefixtures("small_project")
 def test_a_misspelt_job_or_verb_is_rejected_with_the_nearest(

@@ -107,6 +107,33 @@ def test_the_tests_of_a_new_job_need_nothing_else(small_repository: Path) -> Non
     assert " passed" in done.stdout
 
 
+REQUESTS = """
+[[request.Tags]]
+Key = "team"
+Value = "1"
+
+[job.fit.ProcessingResources.ClusterConfig]
+InstanceType = "ml.m5.large" # small
+
+[[pipeline.retries]]
+ExceptionType = ["SageMaker.CAPACITY_ERROR"]
+MaxAttempts = 2
+
+#[stack]
+#Path = "x"
+"""
+
+
+def test_what_jobs_are_launched_with_stays_as_it_is(small_repository: Path) -> None:
+    table = small_repository / "launch.toml"
+    table.write_text(TABLE + REQUESTS)
+    make_job(small_repository, "evaluate")
+    expected = TABLE.replace('    "fit",\n', '    "fit",\n    "evaluate",\n')
+    assert table.read_text() == expected + REQUESTS
+    done = python(small_repository, "-m", "launch", "pipeline", "--plan", "--image", "image")
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_table_is_changed_only_where_the_job_is_added(small_repository: Path) -> None:
     before = contents(small_repository)
     make_job(small_repository, "evaluate")

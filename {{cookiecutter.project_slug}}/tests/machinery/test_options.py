@@ -170,6 +170,14 @@ def test_none_stands_for_the_default() -> None:
     assert to_argv(JOB, {"text": None, "input_path": None}) == []
 
 
+def test_instance_types_can_be_a_list() -> None:
+    words = to_argv(JOB, {"input_path": "data", "instance_type": ["ml.m5.large", "ml.c5.large"]})
+    launch = parse(JOB, words)
+    assert launch.options.instance_type == "ml.m5.large,ml.c5.large"
+    assert launch.is_typed("instance_type")
+    assert not launch.is_typed("instance_count")
+
+
 def test_environment_variables_can_be_a_dictionary() -> None:
     words = to_argv(JOB, {"input_path": "data", "env": {"A": "1", "B": "x=y"}})
     assert dict(parse(JOB, words).options.env) == {"A": "1", "B": "x=y"}

@@ -154,6 +154,32 @@ def test_an_option_is_for_the_jobs_that_have_it(raw: str) -> None:
     assert (make_data.options.instance_count, fit.options.instance_count) == (2, 2)
 
 
+def clusters(made: Pipeline) -> list[dict[str, Any]]:
+    return [step.request["ProcessingResources"]["ClusterConfig"] for step in made.steps]
+
+
+def test_each_job_has_its_instance_types(raw: str, small_pipeline: Path) -> None:
+    edit_table(
+        small_pipeline,
+        "[metric]",
+        "[job.make_data.ProcessingResources.ClusterConfig]\nInstanceType = 'ml.r5.large'\n[metric]",
+    )
+    make_data, fit = clusters(parse(raw, "--instance_type.fit", "ml.m5.large,ml.c5.xlarge"))
+    assert make_data["InstanceType"] == "ml.r5.large"
+    types = [each["InstanceType"] for each in fit["InstancePreferences"]]
+    assert types == ["ml.m5.large", "ml.c5.xlarge"]
+    make_data, fit = clusters(parse(raw, "--instance_type", "ml.m5.large"))
+    assert make_data["InstanceType"] == fit["InstanceType"] == "ml.m5.large"
+
+
+def test_what_the_table_says_wrong_about_a_job_is_reported_by_its_path(
+    raw: str, small_pipeline: Path
+) -> None:
+    edit_table(small_pipeline, "[metric]", "[job.fit.Tag]\n[metric]")
+    with pytest.raises(LaunchError, match=r"^launch\.toml: job\.fit\.Tag: .* did you mean Tags"):
+        parse(raw)
+
+
 def test_keyword_arguments_are_for_the_jobs_that_have_them(raw: str) -> None:
     made = pipeline.from_options(
         {

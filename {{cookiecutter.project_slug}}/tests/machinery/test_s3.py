@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import SSOTokenLoadError, UnauthorizedSSOTokenError
 
-from aws_faults import BUCKET, REGION, Faults, store, stored
+from aws_faults import ACCOUNT, BUCKET, REGION, Faults, store, stored
 from launch import aws, folders, project, s3
 from launch.project import LaunchError, SetupError
 from trees import content, write
@@ -742,6 +742,178 @@ class TestFingerprint:
     def test_needs_files(self) -> None:
         with pytest.raises(LaunchError, match="holds no files"):
             s3.fingerprint(f"s3://{BUCKET}/raw")
+
+
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+class TestKey:
+    """What is uploaded is encrypted with the KMS key of the outputs."""
+
+    @pytest.fixture
+    def large(self, tmp_path: Path) -> folders.Snapshot:
+        return folders.snapshot(write(tmp_path / "large", {"a.csv": b"1", "b": bytes(9_000_000)}))
+
+    def keys(self, faults: Faults) -> dict[str, set[tuple[str | None, str | None]]]:
+        """Return how the objects that were written are encrypted, by operation."""
+        names = ("x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id")
+        return {
+            operation: {(each.get(names[0]), each.get(names[1])) for each in headers}
+            for operation, headers in faults.headers.items()
+            if operation in ("PutObject", "CreateMultipartUpload")
+        }
+
+    def test_encrypts_inputs_and_their_list(self, faults: Faults, large: folders.Snapshot) -> None:
+        s3.upload(large, KEY)
+        expected = {("aws:kms", KEY)}
+        assert self.keys(faults) == {"PutObject": expected, "CreateMultipartUpload": expected}
+        assert faults.calls["PutObject"] == 2  # a file, and the list of files
+
+    def test_encrypts_results(self, faults: Faults, large: folders.Snapshot) -> None:
+        s3.publish(large.folder, OUTPUT, KEY)
+        expected = {("aws:kms", KEY)}
+        assert self.keys(faults) == {"PutObject": expected, "CreateMultipartUpload": expected}
+
+    def test_encrypts_claims(self, faults: Faults) -> None:
+        s3.claim_all([OUTPUT, f"{OUTPUT}-2"], {}, KEY)
+        assert self.keys(faults) == {"PutObject": {("aws:kms", KEY)}}
+
+    def test_is_the_default_of_the_bucket_otherwise(
+        self, faults: Faults, large: folders.Snapshot
+    ) -> None:
+        s3.upload(large)
+        s3.publish(large.folder, OUTPUT)
+        s3.claim(f"{OUTPUT}-2", {})
+        none = {(None, None)}
+        assert self.keys(faults) == {"PutObject": none, "CreateMultipartUpload": none}
+
+    @pytest.mark.parametrize(
+        ("code", "message", "advice"),
+        [
+            (
+                "AccessDenied",
+                f"User: arn:aws:iam::1:user/x is not authorized to perform: kms:GenerateDataKey on "
+                f"resource: {KEY} because no identity-based policy allows it",
+                "arn:aws:iam::1:user/x.*policy of the KMS key allow kms:GenerateDataKey",
+            ),
+            ("KMS.DisabledException", f"{KEY} is disabled.", f"{KEY} is disabled.*KmsKeyId"),
+            ("KMS.NotFoundException", f"Key '{KEY}' does not exist", "does not exist.*KmsKeyId"),
+            (
+                "KMS.KMSInvalidStateException",
+                f"{KEY} is pending deletion.",
+                "pending deletion.*KmsKeyId",
+            ),
+        ],
+    )
+    def test_that_cannot_be_used_is_reported(
+        self, code: str, message: str, advice: str, faults: Faults, large: folders.Snapshot
+    ) -> None:
+        faults.fail("PutObject", code, message=message)
+        with pytest.raises(LaunchError, match=f"{code}: .*{advice}") as caught:
+            s3.upload(large, KEY)
+        assert "somebody else" not in str(caught.value)
+
+
+class TestOwner:
+    """A bucket is used only if the expected account owns it."""
+
+    OTHER = "210987654321"
+
+    def test_is_expected_in_every_request(
+        self, faults: Faults, tmp_path: Path, downloads: Path
+    ) -> None:
+        assert not downloads.exists()
+        files = {"a.csv": b"1", "b": os.urandom(20_000_000)}
+        snapshot = folders.snapshot(write(tmp_path / "data", files))
+        s3.claim(OUTPUT, {})
+        s3.upload(snapshot)
+        s3.publish(snapshot.folder, OUTPUT)
+        s3.download(OUTPUT, write(tmp_path / "copy", {}))
+        s3.fetch(OUTPUT)
+        s3.listing(OUTPUT)
+        s3.read(OUTPUT, "a.csv")
+        s3.object_at(f"{OUTPUT}/a.csv")
+        aws.client("s3").head_bucket(Bucket=BUCKET)
+        s3.claim(f"{OUTPUT}-2", {})
+        with pytest.raises(LaunchError, match="another launch"):
+            s3.claim(f"{OUTPUT}-2", {})
+        sent = {
+            operation: {each.get("x-amz-expected-bucket-owner") for each in headers}
+            for operation, headers in faults.headers.items()
+        }
+        assert sent.keys() >= {"PutObject", "CreateMultipartUpload", "UploadPart"}
+        assert sent.keys() >= {"CompleteMultipartUpload", "ListObjectsV2", "GetObject"}
+        assert sent == {operation: {ACCOUNT} for operation in sent}
+
+    @pytest.mark.parametrize(
+        "use",
+        [
+            lambda data: s3.upload(data),
+            lambda data: s3.publish(data.folder, OUTPUT),
+            lambda _: s3.claim(OUTPUT, {}),
+            lambda _: s3.check_new(OUTPUT),
+            lambda data: s3.download(OUTPUT, data.folder),
+            lambda _: s3.fetch(OUTPUT),
+            lambda _: s3.listing(OUTPUT),
+            lambda _: s3.read(OUTPUT, "job.json"),
+        ],
+        ids=["upload", "publish", "claim", "check", "download", "fetch", "list", "read"],
+    )
+    def test_is_the_account_of_the_role(
+        self,
+        use: Callable[[folders.Snapshot], object],
+        faults: Faults,
+        snapshot: folders.Snapshot,
+    ) -> None:
+        store_result()
+        before = stored()
+        faults.owners[BUCKET] = self.OTHER
+        problem = rf"{BUCKET} does not belong to account {ACCOUNT}.*\[buckets\] in launch.toml"
+        with pytest.raises(LaunchError, match=problem):
+            use(snapshot)
+        assert stored() == before
+        assert not faults.calls["GetCallerIdentity"]
+
+    def test_is_said_where_an_answer_has_no_text(self, faults: Faults) -> None:
+        faults.owners[BUCKET] = self.OTHER
+        with (
+            pytest.raises(LaunchError, match=f"HeadBucket: 403: .*belong to account {ACCOUNT}"),
+            aws.errors(BUCKET),
+        ):
+            aws.client("s3").head_bucket(Bucket=BUCKET)
+
+    def test_is_named_in_launch_toml(self, faults: Faults, small_project: Path) -> None:
+        store("results/dataset/a.csv")
+        faults.owners[BUCKET] = self.OTHER
+        (small_project / "launch.toml").write_text(f'[buckets]\n{BUCKET} = "{self.OTHER}"\n')
+        assert [item.name for item in s3.listing(OUTPUT)] == ["a.csv"]
+        (small_project / "launch.toml").write_text(f'[buckets]\nx = "{self.OTHER}"\n')
+        with pytest.raises(LaunchError, match=f"belong to account {ACCOUNT}"):
+            s3.listing(OUTPUT)
+
+    @pytest.mark.parametrize("role", ["", "sagemaker", "arn:aws:iam::x:role/sagemaker"])
+    def test_is_the_account_of_the_caller_without_a_role(
+        self, role: str, faults: Faults, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SAGEMAKER_ROLE_ARN", role)
+        store("results/dataset/a.csv")
+        assert len(s3.listing(OUTPUT)) == 1
+        assert faults.headers["ListObjectsV2"][0]["x-amz-expected-bucket-owner"] == ACCOUNT
+        assert faults.calls["GetCallerIdentity"] == 1
+
+    def test_is_the_account_of_a_role_with_a_path(
+        self, faults: Faults, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SAGEMAKER_ROLE_ARN", f"arn:aws-cn:iam::{self.OTHER}:role/a/b/jobs")
+        faults.owners[BUCKET] = self.OTHER
+        assert s3.listing(OUTPUT) == []
+
+    def test_is_not_blamed_for_a_missing_permission(self, faults: Faults) -> None:
+        message = "User: x is not authorized to perform: s3:ListBucket on resource: y"
+        faults.fail("ListObjectsV2", "AccessDenied", message=message)
+        with pytest.raises(LaunchError, match="not authorized to perform: s3:ListBucket") as caught:
+            s3.listing(OUTPUT)
+        assert "[buckets]" not in str(caught.value)
 
 
 class TestAddresses:

@@ -196,6 +196,44 @@ def test_one_file_is_uploaded_by_its_name(raw: Path) -> None:
     assert stored(address.removeprefix(f"s3://{BUCKET}/")) == {"lookup.csv": b"one file"}
 
 
+def test_uploads_and_claims_use_the_key_of_the_outputs(
+    faults: Faults, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = f"arn:aws:kms:{REGION}:123456789012:key/outputs"
+    keys = {JOB.name: key}
+    monkeypatch.setattr("launch.config.output_key", lambda job: keys.get(job))
+    run("--input_path", str(raw), "--no-wait")
+    header = "x-amz-server-side-encryption-aws-kms-key-id"
+    sent = [headers.get(header) for headers in faults.headers["PutObject"]]
+    assert sent == [key] * (2 + len(JOB.outputs))  # the file, the list of files, and the claims
+
+
+def test_as_many_hosts_are_followed_as_the_request_has(
+    raw: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not faults.calls
+    hosts: list[int] = []
+
+    def log(name: str, count: int, *rest: Any) -> Log:
+        hosts.append(count)
+        return Log(name, count, *rest)
+
+    monkeypatch.setattr(sagemaker, "Log", log)
+    launch = parse(JOB, ("--backend", "sagemaker", "--image", "image", "--input_path", str(raw)))
+    request = prepare(launch)
+    preferences = [
+        {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2},
+        {"InstanceType": "ml.m5.2xlarge", "InstanceCount": 1},
+    ]
+    cluster = request["ProcessingResources"]["ClusterConfig"]
+    request["ProcessingResources"]["ClusterConfig"] = {
+        "VolumeSizeInGB": cluster["VolumeSizeInGB"],
+        "InstancePreferences": preferences,
+    }
+    sagemaker.run(launch, request)
+    assert hosts == [2]
+
+
 def test_nobody_has_to_wait(faults: Faults, capsys: pytest.CaptureFixture[str]) -> None:
     done = run("--no-wait")
     assert (done.status, done.exit_code) == ("InProgress", ExitCode.COMPLETED)

@@ -133,6 +133,37 @@ def test_a_processor_is_made_from_the_request(
 
 
 @pytest.mark.usefixtures("sdk", "account")
+def test_a_processor_has_what_the_table_says(small_pipeline: Path) -> None:
+    types = "[{InstanceType = 'ml.m5.large'}, {InstanceType = 'ml.c5.xlarge'}]"
+    text = f"[request.ProcessingResources.ClusterConfig]\nInstancePreferences = {types}\n"
+    text += '[[request.Tags]]\nKey = "team"\nValue = "1"\n[request.ProcessingOutputConfig]\n'
+    text += 'KmsKeyId = "key"\n[metric]'
+    edit_table(small_pipeline, "[metric]", text)
+    made, _ = processor(small_pipeline)
+    assert (made.arguments["instance_type"], made.arguments["instance_count"]) == (None, None)
+    assert made.arguments["instance_preferences"] == [
+        {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
+    ]
+    assert made.arguments["output_kms_key"] == "key"
+    assert {"Key": "team", "Value": "1"} in made.arguments["tags"]
+
+
+@pytest.mark.usefixtures("sdk")
+def test_what_the_sdk_does_not_send_is_rejected(account: Faults, small_pipeline: Path) -> None:
+    query = ["Catalog = 'c'", "Database = 'd'", "QueryString = 'q'", "OutputFormat = 'PARQUET'"]
+    definition = ["OutputS3Uri = 's3://b/x'", *query]
+    text = "[[request.ProcessingInputs]]\nInputName = 'query'\n[request.ProcessingInputs."
+    text += "DatasetDefinition]\nLocalPath = '/opt/ml/processing/input/query'\n"
+    text += "AthenaDatasetDefinition = {" + ", ".join(definition) + "}\n[metric]"
+    edit_table(small_pipeline, "[metric]", text)
+    with pytest.raises(LaunchError, match="does not send DatasetDefinition"):
+        processor(small_pipeline)
+    assert keys() == []
+    assert not account.calls["PutObject"]
+
+
+@pytest.mark.usefixtures("sdk", "account")
 def test_options_and_inputs_are_those_of_every_launch(small_pipeline: Path) -> None:
     edit_table(small_pipeline, "[metric]", '[inputs.make_data]\ninput_path = "raw"\n[metric]')
     _, run = launch.processor("make_data", image="image", rows={"a": [1, None]}, strict=False)

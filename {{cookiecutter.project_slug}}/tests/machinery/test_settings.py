@@ -219,10 +219,10 @@ def docker_calls(project: Path) -> list[str]:
 def test_scripts_work_in_a_folder_of_any_name(project: Path, commit: str) -> None:
     """The image is built and tagged, with a docker that logs how it is called."""
     assert printed(project, "stamp.sh") == f"{commit}\n"
-    image = f"team/model:{commit}"
+    image, registry = f"team/model:{commit}", "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
     assert printed(project, "build.sh").splitlines()[-1] == image
-    address = printed(project, "tag.sh", ECR_REGISTRY="registry").splitlines()[-1]
-    assert address == f"registry/{image}"
+    address = printed(project, "tag.sh", ECR_REGISTRY=registry).splitlines()[-1]
+    assert address == f"{registry}/{image}"
     calls = docker_calls(project)
     assert f"--tag {image} " in calls[0]
     assert calls[-1] == f"tag {image} {address}"

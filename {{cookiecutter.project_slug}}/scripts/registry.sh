@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Print the registry of the image in ECR, its account and its region, on one line: those of ECR_REGISTRY
+# or, without it, this account's in this region.
+set -Eeuo pipefail
+cd "$(dirname "$0")/.."
+
+registry=$(scripts/setting.sh ECR_REGISTRY)
+if [[ -z $registry ]]; then
+    region=$(scripts/region.sh)
+    account=$(aws --region "$region" sts get-caller-identity --query Account --output text)
+    suffix=amazonaws.com
+    [[ $region != cn-* ]] || suffix=amazonaws.com.cn
+    registry=$account.dkr.ecr.$region.$suffix
+fi
+format='^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.[a-z0-9.-]+$'
+if [[ ! $registry =~ $format ]]; then
+    echo "ECR_REGISTRY must have the form 123456789012.dkr.ecr.eu-west-1.amazonaws.com, without a repository: $registry" >&2
+    exit 1
+fi
+echo "$registry ${BASH_REMATCH[1]} ${BASH_REMATCH[2]}"
