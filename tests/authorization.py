@@ -13,6 +13,9 @@ from recorder import Call
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 
+PREFIXES = {"service-quotas": "servicequotas", "resourcegroupstaggingapi": "tag"}
+"""How actions begin where it is not the name of the service."""
+
 Tags = Mapping[str, str]
 
 
@@ -206,8 +209,8 @@ class Authorization:
 
     def anywhere(self, call: Call) -> Iterator[Request]:
         """An action that has no resources."""
-        service = call.service.replace("-", "")  # service-quotas
-        yield Request(f"{service}:{call.operation}", "*")
+        prefix = PREFIXES.get(call.service, call.service)
+        yield Request(f"{prefix}:{call.operation}", "*")
 
     def nothing(self, _: Call) -> Iterator[Request]:
         """An operation that needs no permission."""
@@ -259,6 +262,7 @@ OPERATIONS: Mapping[tuple[str, str], _Find] = {
     ("sagemaker", "CreateProcessingJob"): Authorization.create_job,
     ("sagemaker", "DescribeProcessingJob"): Authorization.on_job,
     ("sagemaker", "StopProcessingJob"): Authorization.on_job,
+    ("sagemaker", "ListProcessingJobs"): Authorization.anywhere,
     ("sagemaker", "CreatePipeline"): Authorization.create_pipeline,
     ("sagemaker", "UpdatePipeline"): Authorization.update_pipeline,
     ("sagemaker", "DescribePipeline"): Authorization.on_pipeline,
@@ -267,6 +271,8 @@ OPERATIONS: Mapping[tuple[str, str], _Find] = {
     ("sagemaker", "DescribePipelineExecution"): Authorization.on_execution,
     ("sagemaker", "ListPipelineExecutionSteps"): Authorization.on_execution,
     ("sagemaker", "StopPipelineExecution"): Authorization.on_execution,
+    ("sagemaker", "DescribePipelineDefinitionForExecution"): Authorization.on_execution,
+    ("sagemaker", "ListPipelineParametersForExecution"): Authorization.on_execution,
     ("ecr", "BatchCheckLayerAvailability"): Authorization.on_repository,
     ("ecr", "BatchGetImage"): Authorization.on_repository,
     ("ecr", "CompleteLayerUpload"): Authorization.on_repository,
@@ -284,6 +290,8 @@ OPERATIONS: Mapping[tuple[str, str], _Find] = {
     ("logs", "PutLogEvents"): Authorization.on_log_stream,
     ("iam", "GetRole"): Authorization.get_role,
     ("iam", "SimulatePrincipalPolicy"): Authorization.simulate,
+    ("pricing", "GetProducts"): Authorization.anywhere,
+    ("resourcegroupstaggingapi", "GetResources"): Authorization.anywhere,
     ("service-quotas", "ListServiceQuotas"): Authorization.anywhere,
     ("sts", "GetCallerIdentity"): Authorization.nothing,
 }

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import account
+import listings
 import registry
 from executions import Execution
 
@@ -77,6 +78,11 @@ class ControlPlane(account.Endpoint):
         self._jobs: dict[str, Job] = {}
         """By name in lower case: names that differ in nothing else are one name."""
         self._threads: list[threading.Thread] = []
+
+    @property
+    def job_requests(self) -> dict[str, dict[str, Any]]:
+        """The requests of all jobs, by name."""
+        return {job.name: job.request for job in list(self._jobs.values())}
 
     def name(self, index: int) -> str:
         """The name of the job that was created first, second, … since ``requests`` was empty."""
@@ -139,6 +145,8 @@ class ControlPlane(account.Endpoint):
         if target[2] == "StopProcessingJob":
             self._jobs[request["ProcessingJobName"].lower()].stopped.set()
             return _answer(start_response, {})
+        if (listed := listings.answer(self, target[2], request)) is not None:
+            return _answer(start_response, listed)
         if target[2] == "ListServiceQuotas":  # moto has none of SageMaker's
             return _answer(start_response, {"Quotas": account.listed_quotas(self.quotas or {})})
         if target[2] == "ListPipelineExecutionSteps":  # moto has none
@@ -171,7 +179,11 @@ class ControlPlane(account.Endpoint):
         described = self.client("sagemaker").describe_pipeline(PipelineName=request["PipelineName"])
         definition = json.loads(described["PipelineDefinition"])
         given = {item["Name"]: item["Value"] for item in request.get("PipelineParameters", [])}
-        self.executions[arn] = Execution(self, arn, definition, given, self.cache)
+        execution = Execution(self, arn, definition, given, self.cache)
+        if config := request.get("SelectiveExecutionConfig"):
+            execution.selected = {item["StepName"] for item in config["SelectedSteps"]}
+            execution.source = self.executions[config["SourcePipelineExecutionArn"]]
+        self.executions[arn] = execution
         self._threads.append(threading.Thread(target=self.executions[arn].run))
         self._threads[-1].start()
 

@@ -60,6 +60,10 @@ class Execution:
     parameters: dict[str, Any]
     cache: dict[str, str]
     """The names of completed jobs, by what SageMaker compares."""
+    selected: set[str] | None = None
+    """The steps that run; all, unless SelectiveExecutionConfig names some."""
+    source: "Execution | None" = None
+    """The execution whose results the others have."""
     status: str = "Executing"
     steps: list[dict[str, Any]] = field(default_factory=list)
     """As ListPipelineExecutionSteps returns them."""
@@ -84,7 +88,9 @@ class Execution:
         for name, item in defined.items():
             value = self.parameters[name] if name in self.parameters else item["DefaultValue"]
             self.parameters[name] = _TYPES[item["Type"]](value)
-        waiting = list(self.definition["Steps"])
+        for step in self.definition["Steps"]:
+            self._take(step)
+        waiting = [step for step in self.definition["Steps"] if self._is_selected(step)]
         while waiting and self.status == "Executing":
             ready = [step for step in waiting if _references(step) <= self._jobs.keys()]
             if not ready:
@@ -93,6 +99,19 @@ class Execution:
             self._run(ready[0])
         if self.status == "Executing":
             self.status = "Succeeded"
+
+    def _is_selected(self, step: dict[str, Any]) -> bool:
+        return self.selected is None or step["Name"] in self.selected
+
+    def _take(self, step: dict[str, Any]) -> None:
+        """Take the result of a step that is not selected from the source."""
+        if self._is_selected(step) or self.source is None:
+            return
+        if step["Name"] in self.source._jobs:
+            self._jobs[step["Name"]] = self.source._jobs[step["Name"]]
+            (state,) = (each for each in self.source.steps if each["StepName"] == step["Name"])
+            result = {"SourcePipelineExecutionArn": self.source.arn}
+            self.steps.append(state | {"SelectiveExecutionResult": result})
 
     def _run(self, step: dict[str, Any]) -> None:
         state: dict[str, Any] = {"StepName": step["Name"], "StepStatus": "Executing"}
@@ -167,7 +186,8 @@ class Execution:
                 return f"ClientError: the property file cannot be read: {error!r}"
             right = self._value(condition["RightValue"])
             for following in arguments["IfSteps" if is_met(left, right) else "ElseSteps"]:
-                self._run(following)
+                if self._is_selected(following):
+                    self._run(following)
         return ""
 
     def _fail(self, step: dict[str, Any], _: dict[str, Any]) -> str:

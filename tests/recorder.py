@@ -14,7 +14,11 @@ from urllib.parse import parse_qsl
 
 import botocore.session
 
-_SIGNING_NAMES = {"monitoring": "cloudwatch", "servicequotas": "service-quotas"}
+_SIGNING_NAMES = {
+    "monitoring": "cloudwatch",
+    "servicequotas": "service-quotas",
+    "tagging": "resourcegroupstaggingapi",
+}
 """Where the name in a signature is not the one that boto3 has for the service."""
 
 

@@ -4,11 +4,12 @@ SageMaker's part is the emulator's, without containers: a job reads its inputs, 
 outputs, and is done. What SageMaker does for a job or a pipeline, it does as the execution role.
 """
 
+import hashlib
 import io
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ EXECUTION_ROLE = "ExecutionRole"
 """Who SageMaker is while it runs jobs and pipelines."""
 
 _POLL_SECONDS = 0.1
+
+_JOB_SECONDS = 60.0
+"""How long an instance is used by a job."""
 
 
 class Simulation(emulator.ControlPlane):
@@ -75,6 +79,9 @@ class Simulation(emulator.ControlPlane):
             return [b"<Error><Code>InvalidRequest</Code><Message>It fails</Message></Error>"]
         if call.operation == "StopPipelineExecution":
             return self._stop(call, start)
+        if call.operation == "GetProducts" and not self.faults["GetProducts"]:
+            start("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
+            return [json.dumps({"PriceList": _price_list(call.parameters)}).encode()]
         return super().__call__(environ, start)
 
     def _stop(self, call: recorder.Call, start: emulator.StartResponse) -> list[bytes]:
@@ -111,11 +118,12 @@ class Simulation(emulator.ControlPlane):
             encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
         for item in config["Outputs"]:
             bucket, prefix = _split(item["S3Output"]["S3Uri"])
-            for name, content in self.result.items():
-                body = json.dumps(content).encode()
+            for name, body in _with_record(self.result).items():
                 s3.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=body, **encryption)
         status = "Stopped" if job.stopped.is_set() else "Completed"
-        job.state = {"ProcessingJobStatus": status}
+        now = time.time()
+        times = {"ProcessingStartTime": now - _JOB_SECONDS, "ProcessingEndTime": now}
+        job.state = {"ProcessingJobStatus": status, **times}
 
     def _log(self, job: emulator.Job) -> None:
         logs = self.client_of(EXECUTION_ROLE, "logs")
@@ -192,6 +200,25 @@ def _read_body(environ: dict[str, Any]) -> bytes:
     body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     return body
+
+
+def _with_record(result: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the files of a complete output, by name."""
+    files = {name: json.dumps(content).encode() for name, content in result.items()}
+    digests = {
+        name: {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+        for name, body in files.items()
+    }
+    return {**files, "job.json": json.dumps({"hosts": 1, "files": digests}).encode()}
+
+
+def _price_list(request: Mapping[str, Any]) -> list[str]:
+    """Return the products that GetProducts is asked for, each with the same price."""
+    (types,) = (item["Value"] for item in request["Filters"] if item["Field"] == "instanceName")
+    dimension = {"unit": "Hrs", "pricePerUnit": {"USD": "0.6"}}
+    terms = {"OnDemand": {"term": {"priceDimensions": {"dimension": dimension}}}}
+    products = ({"attributes": {"usagetype": f"EU-Processing:{name}"}} for name in types.split(","))
+    return [json.dumps({"product": product, "terms": terms}) for product in products]
 
 
 def _split(address: str) -> tuple[str, str]:

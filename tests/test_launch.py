@@ -184,7 +184,7 @@ def test_whoever_stops_waiting_is_told_how_to_stop_the_job(
     rest = output.read()
     assert process.wait() == 128 + signal.SIGINT
     name = service.name(0)
-    assert f"aws sagemaker stop-processing-job --processing-job-name {name}" in rest
+    assert f"-m launch stop {name}`" in rest
     service.client("sagemaker").stop_processing_job(ProcessingJobName=name)
     assert service.wait(name)["ProcessingJobStatus"] == "Stopped"
 

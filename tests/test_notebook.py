@@ -89,9 +89,15 @@ def test_the_notebook_gives_the_same_metrics_on_every_backend(
         assert all(f"<td>{job}</td>" in jobs for job in TABLE["pipeline"]["jobs"])
         for cell in ("single", "pipeline"):
             assert "Completed" in _data(shown[cell], "text/plain")[-1]
+        (listed,) = _data(shown["list"], "text/html")
+        assert all(f">{job}</td>" in listed for job in TABLE["pipeline"]["jobs"])
+        assert "Completed" in _data(shown["logs"], "text/html")[-1]
         assert _data(shown["metric"], "image/png")
         assert TABLE["metric"]["file"] in "".join(_data(shown["files"], "text/html"))
         assert _data(shown["json"], "text/html")
+        (compared,) = _data(shown["compare"], "text/html")
+        assert f"{TABLE['metric']['job']}.{TABLE['metric']['name']}" in compared
+        assert _data(shown["metric-over-runs"], "image/png")
         (written,) = shown["read-metric"]
         metrics[backend] = json.loads("".join(written["text"]))
         shutil.rmtree(project / "out")

@@ -159,6 +159,7 @@ def processor(job):
             {"Key": "project", "Value": given["project"]},
             {"Key": "job", "Value": job},
             {"Key": "commit", "Value": given["commit"]},
+            {"Key": "run", "Value": given["run"]},
         ],
         network_config=NetworkConfig(
             enable_network_isolation=True,
@@ -317,7 +318,9 @@ def test_the_definition_is_the_one_that_the_sdk_makes(
     rows = ours["Steps"][0]["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3Uri"]
     assert rows.startswith(f"s3://models/{SLUG}/inputs/")
     commit = run(project, "git", "rev-parse", "HEAD").strip()
-    given = json.dumps({"role": role, "rows": rows, "project": SLUG, "commit": commit})
+    tags = {tag["Key"]: tag["Value"] for tag in ours["Steps"][0]["Arguments"]["Tags"]}
+    values = {"role": role, "rows": rows, "project": SLUG, "commit": commit, "run": tags["run"]}
+    given = json.dumps(values)
     # The SDK makes clients, which need credentials, and wants a region when it is imported.
     keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
     env |= keys | {"AWS_DEFAULT_REGION": "eu-west-1", "HOME": os.devnull}
@@ -409,3 +412,49 @@ def test_a_step_that_fails_on_sagemaker_is_explained(
     ):
         assert line in done.stdout
     assert len(service.requests["CreateProcessingJob"]) == 2
+
+
+@pytest.mark.docker
+def test_an_execution_begins_at_any_job_with_the_results_of_an_earlier_one(
+    launch: Launch, service: emulator.Emulator, aws: dict[str, str]
+) -> None:
+    words = ("pipeline", "--backend", "sagemaker", "--no-cache")
+    done = launch(*words, "--run_name", "whole", env=aws)
+    assert done.returncode == 0, done.stdout + done.stderr
+    whole = next(reversed(service.executions)).rpartition("/")[2]
+    service.requests.clear()
+    done = launch(*words, "--from", "fit", "--min_score", "1", "--run_name", "part", env=aws)
+    assert done.returncode == 1
+    assert "gather: parts is taken from whole\n" in done.stdout
+    assert f"low-score: score {SCORE} is below 1.0" in done.stdout
+    (fit,) = service.requests["CreateProcessingJob"]
+    addresses = {
+        item["InputName"]: item["S3Input"]["S3Uri"].rstrip("/") for item in fit["ProcessingInputs"]
+    }
+    root = f"s3://{emulator.BUCKET}/{SLUG}/runs/{whole}"
+    assert addresses == {"parts": f"{root}/gather/parts", "found": f"{root}/search/found"}
+    assert f"--output_path.gather {root}/gather/parts" in done.stdout
+
+    compared = launch("compare", "whole", "part", "--json", env=aws)
+    assert compared.returncode == 0, compared.stderr
+    runs = json.loads(compared.stdout)["runs"]
+    assert [run["metrics"]["fit.score"] for run in runs] == [SCORE, SCORE]
+    assert runs[1]["jobs"]["gather"]["run"] == whole
+
+
+@pytest.mark.parametrize("backend", ["local", pytest.param("docker", marks=pytest.mark.docker)])
+def test_a_pipeline_begins_at_any_job_with_the_results_of_an_earlier_run(
+    launch: Launch, backend: str, project: Path, request: pytest.FixtureRequest
+) -> None:
+    if backend == "docker":
+        request.getfixturevalue("image")
+    done = launch("pipeline", "--run_name", "whole")
+    assert done.returncode == 0, done.stdout + done.stderr
+    words = ("--from", "fit", "--backend", backend, "--run_name", "part")
+    done = launch("pipeline", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "search: found is taken from whole\n" in done.stdout
+    assert {path.parent.name for path in (project / "out/part").glob("*/*")} == {"fit"}
+    compared = launch("compare", "whole", "part")
+    assert compared.returncode == 0, compared.stderr
+    assert str(SCORE) in compared.stdout

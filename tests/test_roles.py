@@ -32,7 +32,8 @@ pytestmark = [pytest.mark.own_account, pytest.mark.slow]
 GITHUB_ROLE = "GitHubRole"
 SCHEDULE_ROLE = "ScheduleRole"
 PERSON = "Person"
-"""Who has permissions of their own: no role of the stack is theirs."""
+"""Who has permissions of their own: no role of the stack is theirs. Only people list and show what
+was launched."""
 
 LAKE = "company-lake"
 """A bucket that another account owns."""
@@ -110,7 +111,7 @@ SETTINGS = {
 }
 """Settings by the names of the stack's outputs."""
 
-READING = ("Describe", "Get", "List", "Simulate")
+READING = ("Decrypt", "Describe", "Filter", "Get", "List", "Simulate")
 """How the names of actions begin that change nothing."""
 
 POLL_SECONDS = 0.1
@@ -154,9 +155,9 @@ class Verbs:
         assert done.returncode == 0 or not check, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def launch(self, verb: str, *words: str, check: bool = True) -> str:
+    def launch(self, verb: str, *words: str, role: str = GITHUB_ROLE, check: bool = True) -> str:
         python = str(self.project / ".venv" / "bin" / "python")
-        return self.call(verb, python, "-m", "launch", *words, check=check)
+        return self.call(verb, python, "-m", "launch", *words, role=role, check=check)
 
     def stop(self, verb: str, *words: str) -> None:
         """Stop something with the command that the launch shows."""
@@ -170,7 +171,11 @@ class Verbs:
         self._put_image()
 
         local_data = ("probe", "--input_path", DATA)
-        self.launch("job", *local_data, *on_sagemaker, "--run_name", "first")
+        assert "cost: 0.0100 USD" in self.launch(
+            "job", *local_data, *on_sagemaker, "--run_name", "first"
+        )
+        self.aws.faults["GetProducts"].append("AccessDeniedException")
+        assert "cost: unknown" in self.launch("job-without-prices", *local_data, *on_sagemaker)
         first = f"{bucket}/runs/first/probe/seen"
         self.launch("job-from-s3", "probe", "--input_path", first, *on_sagemaker)
         target = ("--output_path", f"{bucket}/runs/local/probe/seen")
@@ -182,6 +187,7 @@ class Verbs:
 
         self.launch("pipeline", "pipeline", *on_sagemaker)
         self.launch("pipeline-from-cache", "pipeline", *on_sagemaker)
+        self.launch("pipeline-from-a-job", "pipeline", *on_sagemaker, "--from", "fit")
         self.launch("deploy", "deploy")
 
         self.aws.held = True
@@ -197,6 +203,14 @@ class Verbs:
         self.aws.executions[arn].wait()
         self.aws.held = False
 
+        assert name.removeprefix(f"{SLUG}-") in self.launch("list", "list", role=PERSON)
+        assert name in self.launch("show", "show", name, role=PERSON)
+        assert "gather" in self.launch("show-pipeline", "show", arn, role=PERSON)
+        self.launch("logs", "logs", name, role=PERSON, check=False)  # as the job was stopped
+        self.launch("again", "again", name, "--run_name", "second", role=PERSON)
+        self.launch("again-pipeline", "again", arn, role=PERSON)
+        self.launch("compare", "compare", "first", "second", role=PERSON)
+        self.launch("stop-by-name", "stop", name, role=PERSON)
         python = str(self.project / ".venv" / "bin" / "python")
         self.call("doctor", python, "-m", "launch.doctor", role=PERSON, check=False)
 
@@ -391,6 +405,8 @@ def test_the_boundary_of_the_company_is_a_part_of_the_roles(
     [
         ("pipeline", "sagemaker:DescribeProcessingJob"),
         ("pipeline", "sagemaker:ListPipelineExecutionSteps"),
+        ("pipeline-from-a-job", "sagemaker:ListPipelineExecutions"),
+        ("job", "pricing:GetProducts"),
         ("job", "iam:PassRole"),
         ("push", "ecr:PutImage"),
         ("stop", "sagemaker:StopPipelineExecution"),
@@ -410,8 +426,11 @@ def test_a_role_that_may_not_do_it_is_found(
     assert verb in denied
 
 
-def test_the_doctor_changes_nothing(recordings: dict[str, Recording]) -> None:
-    requests = [request for each in recordings.values() for _, request in each.of(PERSON)]
+@pytest.mark.parametrize("verb", ["compare", "doctor", "list", "logs", "show", "show-pipeline"])
+def test_what_only_looks_changes_nothing(recordings: dict[str, Recording], verb: str) -> None:
+    requests = [
+        request for each in recordings.values() for name, request in each.of(PERSON) if name == verb
+    ]
     actions = {request.action.partition(":")[2] for request in requests}
     assert actions
     assert not {each for each in actions if not each.startswith(READING)}

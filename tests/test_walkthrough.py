@@ -26,6 +26,8 @@ GET_STARTED = ROOT / "docs" / "get_started.md"
 LAUNCH = ROOT / "docs" / "launch.md"
 ANOTHER_MODEL = ROOT / "docs" / "another_model.md"
 """Typed by ``test_another_model.py``."""
+COMPANY = ROOT / "docs" / "company.md"
+"""Typed by ``test_company.py``."""
 BASE = "\nWORKDIR /app\n"
 METRIC = TABLE["metric"]
 BUCKET = f"{SLUG}-{registry.ACCOUNT}-{account.REGION}"
@@ -161,5 +163,5 @@ def update(reader: Reader) -> None:
 
 def test_no_document_is_left_out() -> None:
     documents = {README, PROJECT_README, *(ROOT / "docs").glob("*.md")}
-    typed = {README, PROJECT_README, GET_STARTED, LAUNCH, ANOTHER_MODEL}
+    typed = {README, PROJECT_README, GET_STARTED, LAUNCH, ANOTHER_MODEL, COMPANY}
     assert {document for document in documents if blocks(document)} <= typed

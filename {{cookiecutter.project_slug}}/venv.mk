@@ -87,6 +87,7 @@ endif
 	@"$(MAKER)" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer with its venv module is needed, and $(MAKER) is not: install it (Debian: apt install python3-venv), or name another: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(MAKER)" -m venv --clear .tools
 	@PIP_INDEX_URL="$(INDEX)" .tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(TOOLS)/uv.txt
+	@$(UV) pip uninstall --quiet --python .tools setuptools # an old one, of Python 3.11
 	@$(FROM_INDEX) $(UV) pip install --quiet --python .tools --require-hashes --requirements $(TOOLS)/poetry.txt
 	@cp $(SCRIPTS)/index.sh .tools/bin/index.sh
 	@cp $(SCRIPTS)/poetry.sh .tools/bin/poetry

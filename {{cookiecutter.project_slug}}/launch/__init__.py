@@ -10,16 +10,36 @@ have them and, under a job's name, for one:
     launch("pipeline", prepare={"input_path": "s3://bucket/raw"}, seed=3)
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .project import ROOT, LaunchError
 from .run import Run
 
-__all__ = ["ROOT", "LaunchError", "Run", "deploy", "fetch", "launch", "plan", "processor"]
+if TYPE_CHECKING:  # these imports take a moment
+    from .comparison import Comparison
+    from .launched import LaunchedRun
+
+__all__ = [
+    "ROOT",
+    "LaunchError",
+    "Run",
+    "again",
+    "compare",
+    "deploy",
+    "fetch",
+    "launch",
+    "list",
+    "logs",
+    "plan",
+    "processor",
+    "show",
+    "stop",
+]
 
 
-def launch(job: str, **options: Any) -> Run:
+def launch(job: str, **options: Any) -> "LaunchedRun":
     """Run a job, or ``"pipeline"``, and follow it to its end.
 
     Args:
@@ -31,14 +51,14 @@ def launch(job: str, **options: Any) -> Run:
         LaunchError: The launch was rejected; nothing was started. A job that fails raises nothing:
             see ``Run.status``.
     """
-    from . import backends, jobs, pipeline, request
+    from . import backends, jobs, launched, pipeline, request
     from .options import parse, to_argv
 
     if job == "pipeline":
-        return backends.run_pipeline(pipeline.from_options(options))
+        return launched.of(backends.run_pipeline(pipeline.from_options(options)))
     read = jobs.read(job)
-    launched = parse(read, to_argv(read, options))
-    return backends.run(launched, request.prepare(launched))
+    wanted = parse(read, to_argv(read, options))
+    return launched.of(backends.run(wanted, request.prepare(wanted)))
 
 
 def plan(job: str, **options: Any) -> dict[str, Any]:
@@ -68,6 +88,20 @@ def deploy(**options: Any) -> str:
     return backends.deploy(pipeline.from_options(options, deployed=True))
 
 
+def compare(runs: Sequence[str]) -> "Comparison":
+    """Return what differs between runs, and their metrics, as a table that shows itself.
+
+    Args:
+        runs: Names of runs in ``out/`` or in S3, of launches, or of pipelines' executions.
+
+    Raises:
+        LaunchError: A run is unknown, or has no results.
+    """
+    from . import comparison
+
+    return comparison.compare(runs)
+
+
 def fetch(address: str) -> Path:
     """Return the local folder or file of an address: itself, or a verified copy from S3.
 
@@ -90,3 +124,81 @@ def processor(job: str, **options: Any) -> tuple[Any, dict[str, Any]]:
     from . import sdk
 
     return sdk.processor(job, **options)
+
+
+def list(limit: int = 20) -> Any:  # noqa: A001 - it is ``launch.list()`` for its users
+    """Return the newest jobs and runs of the pipeline, on this machine and on SageMaker.
+
+    What cannot be read is left out, with a line on standard error. Each has the fields of
+    ``entries.Entry``; together they show themselves as a table in a notebook.
+    """
+    from . import listing, table, verbs
+
+    found = listing.newest(limit)
+    if found.problems:
+        verbs.print_problems(found.problems)
+    return table.Entries(found.entries)
+
+
+def show(name: str) -> Any:
+    """Return what is known about a job or a run of the pipeline; see ``detail.Details``.
+
+    Args:
+        name: Its name or the unique beginning of it, or the name of a run.
+
+    Raises:
+        LaunchError: There is none, or there are several.
+    """
+    from . import detail
+
+    return detail.show(name)
+
+
+def logs(name: str) -> "LaunchedRun":
+    """Print the log of a job or a run of the pipeline, follow it to its end, and return its run.
+
+    This works after a restart of the notebook's kernel, too. An interrupt ends the following only.
+
+    Raises:
+        LaunchError: There is no such job, or its log cannot be read.
+    """
+    from . import attach, launched
+
+    return launched.of(attach.logs(name))
+
+
+def stop(name: str) -> "LaunchedRun":
+    """Stop a job or a run of the pipeline, unless it has ended, and return its run.
+
+    Raises:
+        LaunchError: There is no such job, or it cannot be stopped.
+    """
+    from . import attach, launched
+
+    return launched.of(attach.stop(name))
+
+
+def again(name: str, **changes: Any) -> "LaunchedRun":
+    """Launch again what was launched before, and follow it to its end.
+
+    What differs from then is printed: commit, image, inputs.
+
+    Args:
+        name: Its name or the unique beginning of it, or the name of a run.
+        changes: Options that replace those of then.
+
+    Raises:
+        LaunchError: The launch was rejected, or a secret option has to be given again.
+    """
+    from . import backends, jobs, launched, pipeline, repeat, request
+    from .options import parse
+
+    repeated = repeat.from_options(name, changes)
+    if repeated.job == "pipeline":
+        parsed = pipeline.parse(repeated.argv)
+        repeated.print_differences([(step.launch, step.request) for step in parsed.steps])
+        return launched.of(backends.run_pipeline(parsed))
+    launch = parse(jobs.read(repeated.job), repeated.argv)
+    wanted = request.prepare(launch)
+    repeated.print_differences([(launch, wanted)])
+    return launched.of(backends.run(launch, wanted))

@@ -4,18 +4,28 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
 from . import jobs, names
 from .options import Launch, parse
 from .project import COMMAND, LaunchError
-from .run import ExitCode, Run
+from .run import ExitCode, Request, Run
+
+Requests = Sequence[tuple[Launch, Request]]
+"""What is launched; a pipeline has several jobs."""
 
 _HELP = """\
 usage: COMMAND JOB [options]       run a job
        COMMAND pipeline [options]  run the jobs that launch.toml lists, one after the other
        COMMAND deploy [options]    put the pipeline on SageMaker and start nothing
+       COMMAND compare RUN ...     show what differs between runs, and their metrics
+       COMMAND list                list what was launched, here and on SageMaker
+       COMMAND show NAME           show a job or run, why it failed and what to do next
+       COMMAND logs NAME           print its log and follow it to its end
+       COMMAND stop NAME           stop it
+       COMMAND again NAME [options]
+                                   launch the same again, with changed options
        COMMAND clean               remove what killed launches left on this machine
 
 --help after any of these lists its options. Jobs: """
@@ -39,16 +49,48 @@ def _carry_out(verb: str, argv: Sequence[str]) -> int:
 
         backends.clean()
         return ExitCode.COMPLETED
+    if verb == "compare":
+        from . import comparison
+
+        comparison.main(argv)
+        return ExitCode.COMPLETED
+    if verb in ("list", "show", "logs", "stop"):
+        from . import verbs
+
+        return verbs.carry_out(verb, argv)
+    if verb == "again":
+        from . import repeat
+
+        if argv and argv[0] in ("-h", "--help"):
+            print(repeat.USAGE)
+            return ExitCode.COMPLETED
+        repeated = repeat.prepare(argv)
+        start = _pipeline if repeated.job == "pipeline" else _job
+        return start(repeated.job, repeated.argv, repeated.print_differences)
     if verb in names.VERBS:
         return _pipeline(verb, argv)
-    job = jobs.read(verb)
-    launch = parse(job, argv)
+    return _job(verb, argv)
+
+
+def _job(name: str, argv: Sequence[str], tell: Callable[[Requests], None] | None = None) -> int:
+    """Launch a job.
+
+    Args:
+        name: The name of the job.
+        argv: Its options and the launch's.
+        tell: Is given the launch and its request before it is started.
+    """
+    launch = parse(jobs.read(name), argv)
     from . import request
 
     wanted = request.prepare(launch)
+    if tell:
+        tell([(launch, wanted)])
     if launch.options.plan:
         print(json.dumps(wanted, indent=2))
         _report_ignored([launch])
+        if launch.options.backend == "sagemaker":
+            _print_ceiling([wanted])
         return ExitCode.COMPLETED
     from . import backends
 
@@ -56,16 +98,22 @@ def _carry_out(verb: str, argv: Sequence[str]) -> int:
     return _report(run, run.outputs if run.status == "Completed" else {})
 
 
-def _pipeline(verb: str, argv: Sequence[str]) -> int:
+def _pipeline(
+    verb: str, argv: Sequence[str], tell: Callable[[Requests], None] | None = None
+) -> int:
     from . import pipeline
 
     parsed = pipeline.parse(argv, deployed=verb == "deploy")
+    if tell:
+        tell([(step.launch, step.request) for step in parsed.steps])
     if parsed.options.plan:
         from . import definition
 
         print(json.dumps(definition.build(parsed), indent=2))
         if verb == "pipeline":
             _report_ignored([step.launch for step in parsed.steps])
+        if parsed.deployed or parsed.options.backend == "sagemaker":
+            _print_ceiling([step.request for step in parsed.running])
         return ExitCode.COMPLETED
     from . import backends
 
@@ -87,10 +135,18 @@ def _report_ignored(launches: Sequence[Launch]) -> None:
         print(f"{config.FILE}: the backend {backend} ignores {paths}", file=sys.stderr)
 
 
+def _print_ceiling(requests: Sequence[Request]) -> None:
+    from . import prices
+
+    print(prices.ceiling(requests), file=sys.stderr)
+
+
 def _report(run: Run, outputs: Mapping[str, str]) -> int:
     lines = [f"{run.status}: {run.name}", *(f"  {line}" for line in run.exit_message.splitlines())]
     if run.metric:
         lines.append(f"  {run.metric}")
+    if run.cost:
+        lines.append(f"  {run.cost}")
     lines += [f"  --{option} {address}" for option, address in outputs.items()]
     try:
         print(*lines, sep="\n", flush=True)

@@ -9,6 +9,9 @@ from typing import Any
 from . import config as settings
 from .project import LaunchError, SetupError, require, setting
 
+NOT_FOUND = ("ResourceNotFound", "ResourceNotFoundException", "ValidationException")
+"""Error codes of SageMaker and CloudWatch that mean that a valid name names nothing."""
+
 _DENIED = "your credentials do not allow this"
 _EXPIRED = "your credentials have expired: renew them, for example with `aws sso login`"
 _UNKNOWN = "AWS does not know your credentials: check AWS_PROFILE and AWS_ACCESS_KEY_ID"

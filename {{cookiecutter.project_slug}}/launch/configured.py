@@ -18,7 +18,7 @@ from .project import LaunchError
 from .run import Request
 
 _OPERATION = "CreateProcessingJob"
-_TAGS = ("project", "job", "commit")
+_TAGS = ("project", "job", "commit", "run")
 """The tags that every launch sets."""
 
 _ROOT = "/opt/ml/processing"

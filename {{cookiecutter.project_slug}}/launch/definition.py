@@ -91,7 +91,9 @@ def _processing_step(
 ) -> dict[str, Json]:
     """Return a step whose arguments are the job's request, with what only an execution knows."""
     request = copy.deepcopy(step.request)
-    if not pipeline.deployed:
+    if pipeline.deployed:  # each of its executions is a run of its own
+        request["Tags"] = [tag for tag in request["Tags"] if tag["Key"] != "run"]
+    else:
         _add_fingerprints(request, step)
     request["ProcessingJobName"] = _name_prefix(step)
     request.pop("ExperimentConfig", None)  # see _experiment

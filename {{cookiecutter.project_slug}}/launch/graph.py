@@ -1,11 +1,12 @@
 """A pipeline: its steps, the jobs that they run and the metric."""
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from .metric import Metric
 from .options import Launch
+from .reuse import Reused, Selection
 from .run import Request
 
 
@@ -32,7 +33,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A pipeline whose steps were all checked."""
+    """A pipeline whose steps were all checked.
+
+    On this machine, the jobs that are skipped are no steps.
+    """
 
     name: str
     """In SageMaker."""
@@ -46,6 +50,15 @@ class Pipeline:
     """Whether steps may reuse the result of an earlier execution."""
     deployed: bool
     """Whether the definition is for executions that others start, such as a schedule."""
+    selection: Selection = field(default_factory=Selection)
+    """The jobs that run, and what they need of the others."""
+    reused: Mapping[str, Reused] = field(default_factory=dict)
+    """On this machine, the results of an earlier run that this one takes, by ``<option>.<job>``."""
+
+    @property
+    def running(self) -> Sequence[Step]:
+        """The steps whose jobs run."""
+        return [step for step in self.steps if step.job not in self.selection.skipped]
 
     def step(self, job: str) -> Step:
         """Return the step of a job."""

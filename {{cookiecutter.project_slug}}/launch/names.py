@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-VERBS = ("clean", "deploy", "pipeline")
+VERBS = ("again", "clean", "compare", "deploy", "list", "logs", "pipeline", "show", "stop")
 """What ``python -m launch`` takes for something else than a job."""
 
 

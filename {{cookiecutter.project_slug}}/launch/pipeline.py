@@ -16,12 +16,14 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, NoReturn
 
 from . import config, jobs, names, options, project, request, retries
+from . import selection as selections
 from .addresses import contains
 from .graph import Pipeline, Step
 from .jobs import Job
 from .metric import Metric
 from .options import Launch, LaunchParser
 from .project import LaunchError
+from .reuse import Reused, Selection
 
 _SHARED = ("backend", "plan", "run_name", "wait")
 """Options of the launch that cannot differ between jobs."""
@@ -308,20 +310,27 @@ def _prepare(table: _Table, lines: _CommandLines, *, deployed: bool) -> Pipeline
         LaunchError: A step cannot be launched; nothing was started.
     """
     lines.check()
-    own = table.parser.parse_args(lines.pipeline)
+    own = table.parser.parse_args(lines.pipeline, argparse.Namespace(from_job=None, from_run=None))
+    selection = selections.select(table.jobs, own.from_job, own.from_run)
+    has_all_steps = _check_selection(table, lines, selection, deployed=deployed)
+    reused = [] if has_all_steps else selections.find(selection)
     launch_id = options.new_id()
     launches: list[Launch] = []
     for name, job in table.jobs.items():
+        if name in selection.skipped and not has_all_steps:
+            continue
         words = lines.words(name)
         if deployed and "--plan" not in words:  # a plan needs no AWS
             words = ["--backend=sagemaker", *words]
-        launches.append(_parse_step(job, words, launches, launch_id))
+        launches.append(_parse_step(job, words, launches, launch_id, reused))
     _check(launches, deployed=deployed)
     steps: list[Step] = []
     for launch in launches:
         with _naming(launch.job.name):
             steps.append(_prepare_step(launch, steps))
     metric = table.metric
+    if metric and metric.job in selection.skipped:
+        metric = None  # it was checked when its job ran
     return Pipeline(
         name=project.name() if deployed else f"{project.name()}-launched",
         steps=steps,
@@ -329,7 +338,49 @@ def _prepare(table: _Table, lines: _CommandLines, *, deployed: bool) -> Pipeline
         metric=replace(metric, limit=getattr(own, metric.option)) if metric else None,
         cache=own.cache,
         deployed=deployed,
+        selection=selection,
+        reused={
+            f"{channel.option}.{result.job}": result
+            for result in reused
+            for channel in table.jobs[result.job].outputs
+            if channel.name == result.channel
+        },
     )
+
+
+def _check_selection(
+    table: _Table, lines: _CommandLines, selection: Selection, *, deployed: bool
+) -> bool:
+    """Reject options without an effect; return whether skipped jobs are steps nevertheless.
+
+    A definition has all steps, so that SageMaker knows what an earlier execution of them is. The
+    inputs of skipped jobs may then be named, as they may have no others.
+
+    Raises:
+        LaunchError: An option has no effect, or a deployed pipeline would skip jobs.
+    """
+    if not selection.skipped:
+        return True
+    if deployed:
+        raise LaunchError("argument --from: a deployed pipeline runs all of its jobs")
+    metric = table.metric
+    if metric and metric.job in selection.skipped:
+        for word in lines.pipeline:
+            if word.partition("=")[0] == f"--{metric.option}":
+                raise LaunchError(f"argument --{metric.option}: {metric.job} does not run")
+    first = next(name for name in table.jobs if name not in selection.skipped)
+    inputs = {item.option for item in table.jobs[first].inputs}
+    with _naming(first):
+        parsed = table.parsers[first].parse(lines.words(first), upstream=inputs)
+    has_all_steps = bool(parsed.backend == "sagemaker" or parsed.plan)
+    allowed = {
+        f"--{item.option}"
+        for name in selection.skipped
+        for item in table.jobs[name].inputs
+        if has_all_steps
+    }
+    selections.check_words(selection, lines.own, lines.shared, allowed)
+    return has_all_steps
 
 
 @contextmanager
@@ -348,9 +399,15 @@ def _naming(job: str) -> Iterator[None]:
         raise type(error)(f"{job}: {error}{advice}") from error
 
 
-def _parse_step(job: Job, argv: Sequence[str], before: Sequence[Launch], launch_id: str) -> Launch:
-    """Return the launch of a job that reads what the jobs before it write."""
-    written = {
+def _parse_step(
+    job: Job,
+    argv: Sequence[str],
+    before: Sequence[Launch],
+    launch_id: str,
+    reused: Sequence[Reused],
+) -> Launch:
+    """Return the launch of a job that reads what the jobs before it write or have written."""
+    written = {result.channel: (result.job, result.address) for result in reused} | {
         channel.name: (launch.job.name, launch.outputs[channel.option])
         for launch in before
         for channel in launch.job.outputs
@@ -448,6 +505,21 @@ class _Parser(argparse.ArgumentParser):
                 default=True,
                 help="on SageMaker, reuse the results of steps whose inputs and options did not "
                 "change",
+            ),
+            self.add_argument(
+                "--from",
+                dest="from_job",
+                metavar="JOB",
+                default=argparse.SUPPRESS,
+                help="begin with this job; the results of the jobs before it are taken from an "
+                "earlier run",
+            ),
+            self.add_argument(
+                "--from_run",
+                metavar="RUN",
+                default=argparse.SUPPRESS,
+                help="the run that has these results: by default the newest one in which they are "
+                "complete; on SageMaker the name or the ARN of an execution",
             ),
         ]
         if metric:

@@ -23,8 +23,8 @@ class SetupError(LaunchError):
 
 def name() -> str:
     """Return the project's name, with which every job's name and every key in S3 begins."""
-    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return str(pyproject["project"]["name"])
+    file = ROOT / "pyproject.toml"
+    return _name(file, file.stat().st_mtime_ns)
 
 
 def stamp() -> str:
@@ -58,6 +58,13 @@ def require(key: str) -> str:
     if value := setting(key):
         return value
     raise SetupError(f"{key} is not set: run `make stack`, or add it to aws.env")
+
+
+@cache
+def _name(file: Path, _changed: int) -> str:
+    """Read the name; a list of a thousand jobs asks for it as often."""
+    pyproject = tomllib.loads(file.read_text(encoding="utf-8"))
+    return str(pyproject["project"]["name"])
 
 
 @cache

@@ -83,7 +83,12 @@ def _defaults(launch: Launch, image: str) -> Request:
     application = {"ImageUri": image, "ContainerEntrypoint": launch.job.entrypoint}
     if launch.arguments:
         application["ContainerArguments"] = list(launch.arguments)
-    tags = {"project": project.name(), "job": launch.job.name, "commit": project.stamp()}
+    tags = {
+        "project": project.name(),
+        "job": launch.job.name,
+        "commit": project.stamp(),
+        "run": launch.options.run_name,
+    }
     role = project.setting("SAGEMAKER_ROLE_ARN")
     return {
         "ProcessingJobName": launch.name,

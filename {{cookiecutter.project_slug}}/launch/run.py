@@ -1,11 +1,20 @@
 """What a backend is given, and what it returns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Request = dict[str, Any]
 """The arguments of CreateProcessingJob."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Instances that a job has used, which AWS charges for."""
+
+    instance_type: str
+    instance_count: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,10 @@ class Run:
     metric: str = ""
     """Of a pipeline that has completed: its metric and the limit, such as
     ``score 0.95 (minimum 0.9)``."""
+    usage: Sequence[Usage] = ()
+    """The instances of SageMaker that were used."""
+    cost: str = ""
+    """What these have cost by the price list of AWS, or that it is unknown."""
 
 
 class ExitCode:

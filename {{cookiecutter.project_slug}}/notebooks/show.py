@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from IPython.display import HTML, display
 
+from launch.comparison import Comparison
 from launch.metric import Metric
 
 ROWS = 20
@@ -46,6 +47,23 @@ def show_metric(metric: Metric, value: float) -> None:
     axes.axvline(metric.limit, color="black", linestyle="--", label=f"{bound} {metric.limit:g}")
     axes.set(title=f"{metric.name} {value:.4g}", yticks=[])
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    plt.show()
+
+
+def show_metric_over_runs(metric: Metric, comparison: Comparison) -> None:
+    """Show the metric of each run that has it, in the order of the runs, with its limit."""
+    numbers = {
+        run.name: run.metrics[comparison.metric]
+        for run in comparison.runs
+        if comparison.metric in run.metrics
+    }
+    _, axes = plt.subplots(figsize=(6, 3))
+    axes.plot(range(len(numbers)), list(numbers.values()), "o-")
+    bound = "maximum" if metric.lower_is_better else "minimum"
+    axes.axhline(metric.limit, color="black", linestyle="--", label=f"{bound} {metric.limit:g}")
+    axes.set(ylabel=metric.name)
+    axes.set_xticks(range(len(numbers)), list(numbers), rotation=30, ha="right")
+    axes.legend()
     plt.show()
 
 

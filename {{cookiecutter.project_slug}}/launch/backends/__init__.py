@@ -1,6 +1,8 @@
 """Where jobs run. Each backend is a module with ``run(launch, request) -> Run``."""
 
-from .. import definition
+from dataclasses import replace
+
+from .. import definition, prices
 from ..graph import Pipeline
 from ..options import Launch
 from ..run import Request, Run
@@ -15,7 +17,7 @@ def run(launch: Launch, request: Request) -> Run:
     if launch.options.backend == "sagemaker":
         from . import sagemaker
 
-        return sagemaker.run(launch, request)
+        return _with_cost(sagemaker.run(launch, request))
     from . import docker, local
 
     local.remove_abandoned()
@@ -31,12 +33,17 @@ def run_pipeline(pipeline: Pipeline) -> Run:
         LaunchError: The launch was rejected; nothing was started.
     """
     if pipeline.options.backend == "sagemaker":
-        from . import execution
+        from . import execution, sources
 
-        return execution.run(pipeline, definition.build(pipeline))
+        source = sources.find(pipeline)
+        return _with_cost(execution.run(pipeline, definition.build(pipeline), source))
     from . import steps
 
     return steps.run(pipeline, run)
+
+
+def _with_cost(run: Run) -> Run:
+    return replace(run, cost=prices.cost(run.usage))
 
 
 def deploy(pipeline: Pipeline) -> str:

@@ -7,6 +7,7 @@ import select
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import IO
 
 _CHUNK = 1 << 16
@@ -24,7 +25,11 @@ _PIECE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 class Console:
     """Prints the output of hosts, with the name of the host before each line."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: Callable[[str], None] = lambda _: None) -> None:
+        """Args:
+        record: Is given everything that is printed, also if nobody reads the output any more.
+        """
+        self._record = record
         self.closed = False
         """Whether nobody reads the output any more, as after ``| head``."""
         self._broken = False
@@ -70,6 +75,7 @@ class Console:
         self.write(host, held + decoder.decode(b"", final=True))
 
     def _print(self, text: str) -> None:
+        self._record(text)
         if self.closed or self._broken:
             return
         try:

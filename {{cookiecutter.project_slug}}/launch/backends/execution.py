@@ -5,9 +5,8 @@ reported as its failure.
 """
 
 import json
-import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 from .. import aws, cluster, config, project, s3
 from ..graph import Pipeline, Step
 from ..metric import MetricError
-from ..project import LaunchError
+from ..project import COMMAND, LaunchError
+from ..reuse import Source, display_name
 from ..run import ExitCode, Run
 from . import sagemaker
 from .sagemaker import Connection, NoAnswerError
@@ -23,35 +23,45 @@ from .sagemaker import Connection, NoAnswerError
 _STATUS = {"Succeeded": "Completed", "Stopped": "Stopped"}
 """How the status of a finished execution is reported; any other is a failure."""
 
+_MAYBE_RUNNING = f"an execution may be running: `{COMMAND} list` lists it"
 
-def run(pipeline: Pipeline, definition: Mapping[str, Any]) -> Run:
+
+def run(pipeline: Pipeline, definition: Mapping[str, Any], source: Source | None = None) -> Run:
     """Execute a pipeline on SageMaker and, unless told otherwise, follow it to its end.
+
+    Args:
+        pipeline: The pipeline.
+        definition: Its definition.
+        source: The execution whose results are taken for jobs that do not run.
 
     Raises:
         LaunchError: The launch was rejected; nothing was started.
     """
+    source = source or Source()
+    for result in source.reused:
+        _print(result.description)
     _upload_inputs(pipeline)
     version = _put(pipeline, definition)
+    selected = _selective_config(pipeline, definition, source)
     named = [address for step in pipeline.steps for address in step.launch.named_outputs.values()]
     advice = sagemaker.STAY_CLAIMED if named else ""
     note = {"pipeline": pipeline.name, "run": pipeline.options.run_name}
     with sagemaker.claimed(named, note, advice, config.output_key()):
-        return _run(pipeline, version, advice)
+        arn = _start(pipeline, version, selected)
+        return _follow(pipeline, arn, source, advice)
 
 
-def _run(pipeline: Pipeline, version: Mapping[str, Any], advice: str) -> Run:
-    """Start an execution and, unless told otherwise, follow it to its end."""
-    arn = _start(pipeline, version)
+def _follow(pipeline: Pipeline, arn: str, source: Source, advice: str) -> Run:
+    """Follow an execution to its end, unless told otherwise."""
     if not arn:
-        command = f"an execution may be running: {_list_command(pipeline)}"
-        message = "; ".join(filter(None, [command, advice]))
+        message = "; ".join(filter(None, [_MAYBE_RUNNING, advice]))
         return Run(pipeline.name, "InProgress", {}, message, ExitCode.STILL_RUNNING)
     _print(f"InProgress: {arn}\n  {aws.console()}/sagemaker/home#/studio")
     if not pipeline.options.wait:
         return Run(arn, "InProgress", {})
-    message = f"the execution is still running: {_commands(arn)}"
+    message = f"the execution is still running: {sagemaker.commands(arn)}"
     try:
-        return _Execution(pipeline, arn).follow()
+        return _Execution(pipeline, arn, outputs=source.outputs()).follow()
     except NoAnswerError as error:
         _print(f"the execution can no longer be followed: {error}")
         return Run(arn, "InProgress", {}, message, ExitCode.STILL_RUNNING)
@@ -94,7 +104,8 @@ def _put(pipeline: Pipeline, definition: Mapping[str, Any]) -> Mapping[str, Any]
     tags = [
         tag
         for tag in pipeline.steps[0].request["Tags"]
-        if tag["Key"] != "commit" and all(tag in step.request["Tags"] for step in pipeline.steps)
+        if tag["Key"] not in ("commit", "run")
+        and all(tag in step.request["Tags"] for step in pipeline.steps)
     ]
     client = aws.client("sagemaker")
     with aws.errors(f"pipeline {pipeline.name}"):
@@ -107,7 +118,7 @@ def _put(pipeline: Pipeline, definition: Mapping[str, Any]) -> Mapping[str, Any]
     return answer
 
 
-def _start(pipeline: Pipeline, put: Mapping[str, Any]) -> str:
+def _start(pipeline: Pipeline, put: Mapping[str, Any], selected: Mapping[str, Any]) -> str:
     """Start an execution and return its ARN; empty if it is unknown whether it was started.
 
     It executes the version that this launch has put, even if another launch has put one since.
@@ -118,9 +129,9 @@ def _start(pipeline: Pipeline, put: Mapping[str, Any]) -> str:
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    request = {
+    request: dict[str, Any] = {
         "PipelineName": pipeline.name,
-        "PipelineExecutionDisplayName": _display_name(pipeline),
+        "PipelineExecutionDisplayName": display_name(pipeline.options.run_name),
         "PipelineParameters": [
             {"Name": step.parameter(option), "Value": address}
             for step in pipeline.steps
@@ -128,6 +139,8 @@ def _start(pipeline: Pipeline, put: Mapping[str, Any]) -> str:
         ],
         "ClientRequestToken": secrets.token_hex(16),
     }
+    if selected:
+        request["SelectiveExecutionConfig"] = selected
     if "PipelineVersionId" in put:
         request["PipelineVersionId"] = put["PipelineVersionId"]
     try:
@@ -146,11 +159,36 @@ def _start(pipeline: Pipeline, put: Mapping[str, Any]) -> str:
         _print(f"it is unknown whether an execution was started: {error}")
         return ""
     except BaseException:
-        _print(f"an execution of {pipeline.name} may be running: {_list_command(pipeline)}")
+        _print(_MAYBE_RUNNING)
         raise
     if answer is None:
         raise LaunchError(f"pipeline {pipeline.name}: SageMaker does not find it any more")
     return str(answer["PipelineExecutionArn"])
+
+
+def _selective_config(
+    pipeline: Pipeline, definition: Mapping[str, Any], source: Source
+) -> dict[str, Any]:
+    """Return the ``SelectiveExecutionConfig`` of an execution; empty if all jobs run.
+
+    Steps after the selected ones do not run unless they are selected, too, so the check of the
+    metric is, and the step that fails the execution.
+    """
+    if not pipeline.selection.skipped:
+        return {}
+    skipped = {step.name for step in pipeline.steps} - {step.name for step in pipeline.running}
+    selected = [name for name in _step_names(definition["Steps"]) if name not in skipped]
+    made: dict[str, Any] = {"SelectedSteps": [{"StepName": name} for name in selected]}
+    if source.arn:
+        made["SourcePipelineExecutionArn"] = source.arn
+    return made
+
+
+def _step_names(steps: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for step in steps:
+        yield step["Name"]
+        for branch in ("IfSteps", "ElseSteps"):
+            yield from _step_names(step["Arguments"].get(branch, []))
 
 
 @dataclass
@@ -216,9 +254,11 @@ class _Execution:
     def _show(self, state: Mapping[str, Any]) -> None:
         """Print a status that is new, and follow a job that is new to its end."""
         name, status = state["StepName"], state["StepStatus"]
-        cached = "CacheHitResult" in state
+        earlier = "SelectiveExecutionResult" in state
+        cached = earlier or "CacheHitResult" in state
         attempt = state.get("AttemptCount", 1)
-        line = f"{name}: {status}{' (from the cache)' if cached else ''}"
+        origin = "an earlier execution" if earlier else "the cache"
+        line = f"{name}: {status}{f' (from {origin})' if cached else ''}"
         line += f" (attempt {attempt})" if attempt > 1 else ""
         if self.printed.get(name) != line:
             _print(line)
@@ -284,7 +324,8 @@ class _Execution:
         message = "\n".join(reasons) or execution.get("FailureReason", "")
         exit_code = ExitCode.COMPLETED if status == "Completed" else ExitCode.FAILED
         metric = self._metric() if status == "Completed" else ""
-        return Run(self.arn, status, outputs, message, exit_code, metric)
+        usage = tuple(each for run in self.runs.values() for each in run.usage)
+        return Run(self.arn, status, outputs, message, exit_code, metric, usage)
 
     def _metric(self) -> str:
         """Return the metric that SageMaker has checked; empty if there is none or it is unknown."""
@@ -307,24 +348,6 @@ def _job_name(state: Mapping[str, Any]) -> str:
     """Return the name of a step's processing job; empty while there is none."""
     metadata = state.get("Metadata", {})
     return str(metadata.get("ProcessingJob", {}).get("Arn", "").rpartition("/")[2])
-
-
-def _display_name(pipeline: Pipeline) -> str:
-    """Return the name of the run as SageMaker accepts it for an execution."""
-    return re.sub("[^a-zA-Z0-9]+", "-", pipeline.options.run_name).strip("-")[:82].rstrip("-")
-
-
-def _list_command(pipeline: Pipeline) -> str:
-    """Return the command that shows the executions of a pipeline."""
-    words = f"--pipeline-name {pipeline.name} --region {aws.session().region_name}"
-    return f"`aws sagemaker list-pipeline-executions {words}` lists its executions"
-
-
-def _commands(arn: str) -> str:
-    """Return the commands that show an execution and stop it."""
-    words = f"--pipeline-execution-arn {arn} --region {aws.session().region_name}"
-    show = f"`aws sagemaker list-pipeline-execution-steps {words}` shows its steps"
-    return f"{show}, `aws sagemaker stop-pipeline-execution {words}` stops it"
 
 
 def _print(text: str) -> None:

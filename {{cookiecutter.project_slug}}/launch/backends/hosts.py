@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from .. import cluster, folders, project, s3
+from .. import cluster, folders, history, project, s3, words
 from ..addresses import is_s3
 from ..folders import Claim, File
+from ..history import Recording
 from ..jobs import Channel
 from ..options import Launch
 from ..project import LaunchError
@@ -111,6 +112,18 @@ def run(
     Raises:
         LaunchError: Nothing was started: an output is taken, or there is no room.
     """
+    with history.recording(launch.name, lambda: facts(launch, request)) as recording:
+        return recording.end(_run(launch, request, make_runner, recording, needs_files=needs_files))
+
+
+def _run(
+    launch: Launch,
+    request: Request,
+    make_runner: Callable[[Path], AbstractContextManager[Runner]],
+    recording: Recording,
+    *,
+    needs_files: bool,
+) -> Run:
     with ExitStack() as stack:
         workspace = stack.enter_context(folders.temporary(project.OUT))
         sources = _sources(launch)
@@ -125,9 +138,10 @@ def run(
         # Last, because what is claimed in S3 stays claimed.
         in_s3 = [address for address in launch.outputs.values() if is_s3(address)]
         s3.claim_all(in_s3, {"job": launch.name})
+        recording.begin()
         try:
             with make_runner(workspace) as runner:
-                outcome = _follow(request, hosts, runner)
+                outcome = _follow(request, hosts, runner, recording)
                 for host in hosts:
                     runner.collect(host)
         except HostError as error:
@@ -148,6 +162,25 @@ def run(
         except LaunchError as error:
             return Run(launch.name, "Failed", {}, str(error), ExitCode.FAILED)
     return Run(launch.name, "Completed", launch.outputs, message, ExitCode.COMPLETED)
+
+
+def facts(launch: Launch, request: Request) -> dict[str, Any]:
+    """Return what is kept of a launch on this machine; see ``history.recording``."""
+    tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
+    repeated = words.of_launch(launch.job, launch.typed, launch.arguments, launch.inputs)
+    return {
+        "job": launch.job.name,
+        "run": launch.options.run_name,
+        "backend": launch.options.backend,
+        "commit": tags.get("commit", ""),
+        "image": request["AppSpecification"]["ImageUri"],
+        "inputs": dict(launch.inputs),
+        "content": {option: history.content(place) for option, place in launch.inputs.items()},
+        "outputs": dict(launch.outputs),
+        "words": list(repeated.words),
+        "hidden": list(repeated.hidden),
+        "request": words.hide(request, launch.job.build_parser().actions),
+    }
 
 
 def _changed_inputs(before: Mapping[Path, Sequence[File]]) -> list[str]:
@@ -224,9 +257,11 @@ def _link(files: Sequence[File], target: Path, needs_files: bool) -> None:
                 link.symlink_to(original)
 
 
-def _follow(request: Request, hosts: Sequence[Host], runner: Runner) -> _Outcome:
-    """Run the job on all hosts until it has ended, failed on one, or taken too long."""
-    console, ended = Console(), threading.Event()
+def _follow(
+    request: Request, hosts: Sequence[Host], runner: Runner, recording: Recording
+) -> _Outcome:
+    """Run the job on all hosts until it has ended, failed on one, taken too long or must stop."""
+    console, ended = Console(recording.write), threading.Event()
     seconds = request["StoppingCondition"]["MaxRuntimeInSeconds"]
     deadline, next_check = time.monotonic() + seconds, time.monotonic() + _CHECK_SECONDS
     processes: dict[Host, subprocess.Popen[bytes]] = {}
@@ -243,6 +278,8 @@ def _follow(request: Request, hosts: Sequence[Host], runner: Runner) -> _Outcome
                 raise SystemExit(128 + signal.SIGPIPE)
             if time.monotonic() > deadline:
                 return _Outcome("Stopped", reason=f"stopped after {seconds} s, its maximum runtime")
+            if recording.stop_requested:
+                return _Outcome("Stopped", reason=f"stopped by `{project.COMMAND} stop`")
             if time.monotonic() > next_check:
                 runner.check()
                 next_check = time.monotonic() + _CHECK_SECONDS

@@ -12,8 +12,8 @@ from typing import Any
 
 from .. import aws, cluster, config, s3
 from ..options import Launch
-from ..project import LaunchError
-from ..run import ExitCode, Request, Run
+from ..project import COMMAND, LaunchError
+from ..run import ExitCode, Request, Run, Usage
 from .logs import GROUP, Log
 
 POLL_SECONDS = 5.0
@@ -42,9 +42,6 @@ DRAIN_FAILURE_SECONDS = 60.0
 """How long reading the log of a job that has ended may fail."""
 
 STAY_CLAIMED = "the outputs stay claimed: choose another run name or address"
-
-_NOT_FOUND = ("ResourceNotFound", "ResourceNotFoundException", "ValidationException")
-"""Error codes that mean that a valid name names nothing."""
 
 
 class NoAnswerError(Exception):
@@ -82,7 +79,7 @@ class Connection:
                 try:
                     answer: Mapping[str, Any] = getattr(self._client, operation)(**arguments)
                 except ClientError as error:
-                    if error.response["Error"]["Code"] in _NOT_FOUND:
+                    if error.response["Error"]["Code"] in aws.NOT_FOUND:
                         return None
                     raise
         except LaunchError:
@@ -146,11 +143,11 @@ def run(launch: Launch, request: Request) -> Run:
         LaunchError: The launch was rejected; no job was created.
     """
     name, outputs = launch.name, launch.outputs
-    commands = _commands(name)
+    advised = commands(name)
     key = config.output_key(launch.job.name)
     for snapshot in launch.snapshots.values():
         s3.upload(snapshot, key)
-    maybe_running = f"{name} may be running: {commands}"
+    maybe_running = f"{name} may be running: {advised}"
     advice = STAY_CLAIMED if chooses_addresses(launch) else ""
     with claimed(outputs.values(), {"job": name}, advice, key):
         _print(f"creating the processing job {name}")
@@ -159,7 +156,7 @@ def run(launch: Launch, request: Request) -> Run:
         if not created:
             message = "; ".join(filter(None, [maybe_running, advice]))
             return Run(name, "InProgress", outputs, message, ExitCode.STILL_RUNNING)
-        with _print_if_interrupted(f"{name} is still running: {commands}"):
+        with _print_if_interrupted(f"{name} is still running: {advised}"):
             if launch.options.wait:
                 repeat = launch.command(backend="docker")
                 return follow(name, outputs, cluster.instance_count(request), repeat)
@@ -216,7 +213,7 @@ def follow(
         repeat: A command that repeats the job elsewhere, shown if it fails.
         denied_seconds: How long looks at the job may be denied.
     """
-    message = f"{name} is still running: {_commands(name)}"
+    message = f"{name} is still running: {commands(name)}"
     _print_links(name)
     try:
         job, log = _follow(name, hosts, denied_seconds)
@@ -227,7 +224,19 @@ def follow(
     if status != "Completed":
         _explain(job, log, repeat)
     exit_code = ExitCode.COMPLETED if status == "Completed" else ExitCode.FAILED
-    return Run(name, status, outputs, job.get("ExitMessage", ""), exit_code)
+    usage = _usage(job)
+    return Run(name, status, outputs, job.get("ExitMessage", ""), exit_code, usage=usage)
+
+
+def _usage(job: Mapping[str, Any]) -> tuple[Usage, ...]:
+    """Return the instances that a job has used; none if it never started."""
+    cluster = job.get("ProcessingResources", {}).get("ClusterConfig", {})
+    instance_type = cluster.get("SelectedInstanceType") or cluster.get("InstanceType")
+    started, ended = job.get("ProcessingStartTime"), job.get("ProcessingEndTime")
+    if not (instance_type and started and ended):
+        return ()
+    count = cluster.get("SelectedInstanceCount") or cluster.get("InstanceCount", 1)
+    return (Usage(instance_type, count, (ended - started).total_seconds()),)
 
 
 def _create(launch: Launch, request: Request) -> bool:
@@ -347,11 +356,9 @@ def _print_if_interrupted(message: str) -> Iterator[None]:
         raise
 
 
-def _commands(name: str) -> str:
-    """Return the commands that show a job and stop it."""
-    job = f"--processing-job-name {name} --region {aws.session().region_name}"
-    show = f"`aws sagemaker describe-processing-job {job}` shows it"
-    return f"{show}, `aws sagemaker stop-processing-job {job}` stops it"
+def commands(name: str) -> str:
+    """Return the commands that follow a job or an execution, and stop it."""
+    return f"`{COMMAND} logs {name}` follows it, `{COMMAND} stop {name}` stops it"
 
 
 def _minutes(seconds: float) -> str:

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-from .. import project, s3
+from .. import history, project, results, s3, words
+from ..entries import PIPELINE
 from ..graph import Pipeline
+from ..history import Recording
 from ..metric import Metric, MetricError
 from ..options import Launch
 from ..project import LaunchError
 from ..run import ExitCode, Request, Run
+from ..words import Words
 
 
 def run(pipeline: Pipeline, run_job: Callable[[Launch, Request], Run]) -> Run:
@@ -21,8 +25,26 @@ def run(pipeline: Pipeline, run_job: Callable[[Launch, Request], Run]) -> Run:
     Raises:
         LaunchError: The first step was rejected; nothing was started.
     """
-    outputs: dict[str, str] = {}
+    first = pipeline.steps[0]
+    launch_id = first.launch.name.removeprefix(f"{project.name()}-{first.name}-")
+    name = f"{project.name()}-{PIPELINE}-{launch_id}"
+    with history.recording(name, lambda: _facts(pipeline)) as recording:
+        recording.begin()
+        return recording.end(_run(pipeline, run_job, recording))
+
+
+def _run(
+    pipeline: Pipeline, run_job: Callable[[Launch, Request], Run], recording: Recording
+) -> Run:
+    outputs = {name: result.address for name, result in pipeline.reused.items()}
+    for result in pipeline.reused.values():
+        print(result.description, flush=True)
+        if result.run != pipeline.options.run_name:
+            results.note_reuse(pipeline.options.run_name, result.job, result.run)
     for step in pipeline.steps:
+        if recording.stop_requested:
+            message = f"stopped by `{project.COMMAND} stop`"
+            return Run(step.launch.name, "Stopped", outputs, message, ExitCode.FAILED)
         print(f"{step.name}:", flush=True)
         try:
             done = run_job(step.launch, step.request)
@@ -45,6 +67,59 @@ def run(pipeline: Pipeline, run_job: Callable[[Launch, Request], Run]) -> Run:
         problem = f"{pipeline.metric.name} {value} {pipeline.metric.complaint}"
         return Run(name, "Failed", outputs, f"{problem} {pipeline.metric.limit}", ExitCode.FAILED)
     return Run(name, "Completed", outputs, metric=pipeline.metric.describe(value))
+
+
+def _facts(pipeline: Pipeline) -> dict[str, Any]:
+    """Return what is kept of a run on this machine; see ``history.recording``."""
+    launches = [step.launch for step in pipeline.steps]
+    inputs = {
+        f"{option}.{launch.job.name}": address
+        for launch in launches
+        for option, address in launch.inputs.items()
+        if option not in launch.upstream
+    }
+    repeated = _words(pipeline)
+    request = pipeline.steps[0].request
+    tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
+    return {
+        "job": PIPELINE,
+        "run": pipeline.options.run_name,
+        "backend": pipeline.options.backend,
+        "commit": tags.get("commit", ""),
+        "image": request["AppSpecification"]["ImageUri"],
+        "inputs": inputs,
+        "content": {option: history.content(address) for option, address in inputs.items()},
+        "outputs": {
+            f"{option}.{launch.job.name}": address
+            for launch in launches
+            for option, address in launch.outputs.items()
+        },
+        "words": list(repeated.words),
+        "hidden": list(repeated.hidden),
+        "steps": {launch.job.name: launch.name for launch in launches},
+    }
+
+
+def _words(pipeline: Pipeline) -> Words:
+    """Return the options of a run, each for the job that takes it."""
+    kept = [f"--backend={pipeline.options.backend}", *([] if pipeline.cache else ["--no-cache"])]
+    if pipeline.metric:
+        kept.append(f"--{pipeline.metric.option}={pipeline.metric.limit}")
+    if pipeline.selection.skipped:
+        kept.append(f"--from={pipeline.steps[0].job}")
+        kept += {f"--from_run={result.run}" for result in pipeline.reused.values()}
+    hidden: list[str] = []
+    for launch in (step.launch for step in pipeline.steps):
+        typed = [option for option in launch.typed if option[0] != "--backend"]
+        inputs = {
+            option: address
+            for option, address in launch.inputs.items()
+            if option not in launch.upstream
+        }
+        own = words.of_launch(launch.job, typed, launch.arguments, inputs).for_job(launch.job.name)
+        kept += own.words
+        hidden += own.hidden
+    return Words(kept, hidden)
 
 
 def _read(metric: Metric, launch: Launch) -> float:

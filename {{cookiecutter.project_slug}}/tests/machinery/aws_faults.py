@@ -88,6 +88,7 @@ class Faults:
         self.owner_not_sent: list[str] = []
         """Operations of S3 whose requests named no expected owner of the bucket."""
         self._faults: list[_Fault] = []
+        self._served: dict[str, Callable[[Any], Any]] = {}
         self._lock = threading.Lock()
         self._account_lock = threading.Lock()
 
@@ -155,6 +156,10 @@ class Faults:
         """Call ``act(request)`` before AWS sees a request; it may raise, or return an answer."""
         self._add(_Fault(operation, after, times, before=act))
 
+    def serve(self, operation: str, answer: Callable[[Any], Any]) -> None:
+        """Let ``answer(request)`` act instead of moto on the calls that reach AWS."""
+        self._served[operation] = answer
+
     def clear(self) -> None:
         """Forget all faults and counts, as between the first launch of a test and the second."""
         with self._lock:
@@ -191,7 +196,11 @@ class Faults:
             return answer
         # One call at a time, as moto looks whether an object exists before it writes it.
         with self._account_lock:
-            answer = _checksum_error(operation, request) or botocore_stubber(event_name, request)
+            if operation in self._served:
+                answer = self._served[operation](request)
+            else:
+                answer = _checksum_error(operation, request)
+                answer = answer or botocore_stubber(event_name, request)
         for fault in due:
             answer = fault.change(answer)
         return answer

@@ -77,8 +77,8 @@ def test_the_tables_of_all_jobs_and_of_one_are_merged_into_the_request(table: Pa
     assert made["ProcessingOutputConfig"]["KmsKeyId"].endswith("key/1")
     assert [item["OutputName"] for item in made["ProcessingOutputConfig"]["Outputs"]] == ["seen"]
     assert made["Environment"] == {"STAGE": "test", "LEVEL": "high"}
-    assert tags(made) | {"commit": ""} == {
-        **{"project": "small", "job": "probe", "commit": ""},
+    assert tags(made) | {"commit": "", "run": ""} == {
+        **{"project": "small", "job": "probe", "commit": "", "run": ""},
         **{"team": "one", "cost-centre": "1"},
     }
     assert cluster_of(made) == {
@@ -366,7 +366,7 @@ def test_several_problems_are_reported_at_once(table: Path) -> None:
 
 
 def test_too_many_tags_in_total_are_rejected(table: Path) -> None:
-    lines = [f"[[request.Tags]]\nKey = 'k{number}'\nValue = 'v'" for number in range(48)]
+    lines = [f"[[request.Tags]]\nKey = 'k{number}'\nValue = 'v'" for number in range(47)]
     table.write_text("\n".join(lines))
     with pytest.raises(LaunchError, match="Tags: 51 items, SageMaker accepts 50 or fewer"):
         prepare(table)
@@ -461,7 +461,7 @@ def test_the_examples_in_the_table_of_this_repository_are_valid(
         }
         assert made["ProcessingOutputConfig"]["KmsKeyId"].startswith("arn:aws:kms:")
         assert cluster_of(made)["VolumeKmsKeyId"].startswith("arn:aws:kms:")
-        assert len(tags(made)) == 4
+        assert len(tags(made)) == 5
     assert cluster_of(make_data.request)["InstanceType"]
     assert len(preferences(fit.request)) > 1
     assert config.retries()

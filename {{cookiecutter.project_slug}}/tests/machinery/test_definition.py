@@ -133,8 +133,10 @@ def test_everything_of_a_request_but_numbers_arrives_in_a_deployed_step(raw: str
     built = definition.build(made)
     for step in made.steps:
         found = arguments(built, step.name)
-        for field in ("NetworkConfig", "RoleArn", "StoppingCondition", "Tags"):
+        for field in ("NetworkConfig", "RoleArn", "StoppingCondition"):
             assert found[field] == step.request[field]
+        kept = [tag for tag in step.request["Tags"] if tag["Key"] != "run"]
+        assert found["Tags"] == kept
         assert found["ProcessingOutputConfig"]["KmsKeyId"] == "output-key"
 
 

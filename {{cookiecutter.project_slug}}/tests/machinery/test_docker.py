@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 import fake_docker
-from launch import LaunchError, Run, launch
+from launch import LaunchError, Run, history, launch
 from launch.__main__ import main
 from launch.backends import docker, hosts
+from launch.entries import Entry
 from probe import WITHOUT_OUTPUTS
 
 
@@ -51,6 +52,31 @@ def left(engine: Path) -> list[str]:
 @pytest.fixture(autouse=True)
 def _in_project(small_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(small_project)
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_launch_in_containers_is_kept_and_stopped(data: Path) -> None:
+    assert run_probe(data, do=["fail"]).status == "Failed"
+    (name,) = history.names()
+    kept = history.read(name)
+    assert kept
+    assert (kept.backend, kept.status) == ("docker", "Failed")
+    assert "the last host failed" in kept.message
+
+    def stop() -> None:
+        running: list[Entry] = []
+        while not running:
+            time.sleep(0.1)
+            found = map(history.read, history.names())
+            running = [entry for entry in found if entry and entry.is_running]
+        history.request_stop(running[0])
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    run = run_probe(data, do=["sleep"])
+    stopper.join()
+    assert run.status == "Stopped"
+    assert "launch stop" in run.exit_message
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -318,7 +318,7 @@ def test_a_start_without_any_answer_may_have_happened(
     service.account.lose("StartPipelineExecution")
     done = service.run()
     assert (done.status, done.exit_code) == ("InProgress", ExitCode.STILL_RUNNING)
-    assert "list-pipeline-executions --pipeline-name small-launched" in done.exit_message
+    assert "-m launch list`" in done.exit_message
     assert "unknown whether" in capsys.readouterr().out
     named = service.run("--model_path.fit", f"s3://{BUCKET}/mine")
     assert "outputs stay claimed" in named.exit_message
@@ -348,8 +348,7 @@ def test_an_interrupted_start_says_how_to_look(
     service.account.intercept("StartPipelineExecution", raising(error))
     with pytest.raises(type(error)):
         service.run()
-    command = "list-pipeline-executions --pipeline-name small-launched --region eu-west-1"
-    assert command in capsys.readouterr().out
+    assert "-m launch list`" in capsys.readouterr().out
 
 
 def raising(error: BaseException) -> Callable[[Any], None]:
@@ -672,8 +671,8 @@ def test_an_execution_that_cannot_be_followed_is_still_running(
     done = service.run()
     assert 600 < clock[0] - begin < 3600
     assert (done.status, done.exit_code) == ("InProgress", ExitCode.STILL_RUNNING)
-    for command in ("list-pipeline-execution-steps", "stop-pipeline-execution"):
-        assert f"aws sagemaker {command} --pipeline-execution-arn {done.name}" in done.exit_message
+    for verb in ("logs", "stop"):
+        assert f"-m launch {verb} {done.name}`" in done.exit_message
     assert "can no longer be followed" in capsys.readouterr().out
 
 
@@ -700,7 +699,7 @@ def test_an_interrupt_says_that_the_execution_goes_on(
         service.run()
     (arn,) = service.executions("small-launched")
     last = capsys.readouterr().out.splitlines()[-1]
-    assert f"stop-pipeline-execution --pipeline-execution-arn {arn} --region {REGION}" in last
+    assert f"-m launch stop {arn}`" in last
     assert "is still running" in last
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FLOORS = 8
+FLOORS = 9
 
 
 def modules() -> dict[str, Path]:

@@ -150,9 +150,11 @@ def test_the_first_host_that_fails_stops_the_others(data: Path, small_project: P
     assert (run.status, run.exit_code) == ("Failed", 1)
     lines = run.exit_message.splitlines()
     assert lines[0] == "algo-3: the last host failed"
-    assert [line.partition(":")[0] for line in lines[1:]] == ["algo-1", "algo-2"]
+    # A host that is stopped while Python starts has no message.
+    assert {line.partition(":")[0] for line in lines[1:]} <= {"algo-1", "algo-2"}
     assert all("SIGTERM" in line for line in lines[1:])
-    assert not [path for path in (small_project / "out").rglob("*") if path.is_file()]
+    files = [path for path in (small_project / "out").rglob("*") if path.is_file()]
+    assert all(".launches" in path.parts for path in files)  # the history of the launch
 
 
 def test_hosts_that_write_the_same_name_fail(data: Path) -> None:

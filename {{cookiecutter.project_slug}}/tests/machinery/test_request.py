@@ -36,7 +36,7 @@ def test_the_request_says_what_was_asked_for(data: str) -> None:
     (item,) = asked["ProcessingInputs"]
     assert item["S3Input"]["LocalPath"] == "/opt/ml/processing/input/some"
     assert item["S3Input"]["S3DataDistributionType"] == "ShardedByS3Key"
-    assert {tag["Key"] for tag in asked["Tags"]} == {"project", "job", "commit"}
+    assert {tag["Key"] for tag in asked["Tags"]} == {"project", "job", "commit", "run"}
 
 
 def test_a_request_without_arguments_has_no_list_of_them(data: str) -> None:

@@ -315,9 +315,8 @@ def test_a_job_that_cannot_be_looked_for_may_be_running(
 
 def assert_commands(text: str, name: str) -> None:
     """Check that a text says how to look at a job and how to stop it."""
-    for verb in ("describe", "stop"):
-        command = f"aws sagemaker {verb}-processing-job --processing-job-name {name}"
-        assert f"`{command} --region {REGION}`" in text
+    for verb in ("logs", "stop"):
+        assert f"-m launch {verb} {name}`" in text
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), SystemExit(128 + signal.SIGTERM)])

@@ -1,0 +1,74 @@
+"""What the service lists, and the tags that it knows, for ``launch list`` and its like."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from executions import Execution
+
+
+class Service(Protocol):
+    """The part of the service that is asked."""
+
+    @property
+    def executions(self) -> Mapping[str, Execution]: ...
+
+    @property
+    def job_requests(self) -> Mapping[str, dict[str, Any]]: ...
+
+    def client(self, service: str) -> Any: ...
+
+
+def answer(service: Service, operation: str, request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the answer to a request; ``None`` if it is not about a list."""
+    if operation == "ListProcessingJobs":
+        found = [name for name in service.job_requests if request["NameContains"] in name]
+        listed = [_summary(service, name) for name in found]
+        listed.sort(key=lambda job: -job["CreationTime"])
+        return {"ProcessingJobSummaries": listed[: request["MaxResults"]]}
+    if operation == "GetResources":
+        tags = {
+            _job_arn(service, name): job.get("Tags", [])
+            for name, job in service.job_requests.items()
+        }
+        found = [arn for arn in request["ResourceARNList"] if arn in tags]
+        return {
+            "ResourceTagMappingList": [{"ResourceARN": arn, "Tags": tags[arn]} for arn in found]
+        }
+    if operation == "ListPipelineExecutions":
+        found = [
+            arn for arn in service.executions if f":pipeline/{request['PipelineName']}/" in arn
+        ]
+        return {"PipelineExecutionSummaries": [_execution(service, arn) for arn in found[::-1]]}
+    if operation == "DescribePipelineDefinitionForExecution":
+        execution = service.executions[request["PipelineExecutionArn"]]
+        return {"PipelineDefinition": json.dumps(execution.definition)}
+    if operation == "ListPipelineParametersForExecution":
+        given = service.executions[request["PipelineExecutionArn"]].parameters
+        return {
+            "PipelineParameters": [
+                {"Name": name, "Value": str(value)} for name, value in given.items()
+            ]
+        }
+    return None
+
+
+def _summary(service: Service, name: str) -> dict[str, Any]:
+    job = service.client("sagemaker").describe_processing_job(ProcessingJobName=name)
+    keys = ("ProcessingJobName", "ProcessingJobArn", "ProcessingJobStatus", "ExitMessage")
+    times = ("CreationTime", "ProcessingEndTime")
+    texts = {key: job[key] for key in keys if key in job}
+    return texts | {key: job[key].timestamp() for key in times if key in job}
+
+
+def _job_arn(service: Service, name: str) -> str:
+    job = service.client("sagemaker").describe_processing_job(ProcessingJobName=name)
+    return str(job["ProcessingJobArn"])
+
+
+def _execution(service: Service, arn: str) -> dict[str, Any]:
+    client = service.client("sagemaker")
+    found = client.describe_pipeline_execution(PipelineExecutionArn=arn)
+    keys = ("PipelineExecutionArn", "PipelineExecutionStatus", "PipelineExecutionDisplayName")
+    shown = {key: found[key] for key in keys if key in found}
+    return shown | {"StartTime": found["CreationTime"].timestamp()}

@@ -1,0 +1,387 @@
+"""Shows, follows, stops and repeats what was launched on SageMaker before."""
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import launches as stand_in
+from aws_faults import BUCKET, Faults, store
+from launch import LaunchError, detail, repeat
+from launch.__main__ import main
+from launch.backends.logs import GROUP
+from launches import Launches, job_step
+
+ID = "20261130-120000-abc123"
+HIDDEN = "hunter2"
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let time pass while launch sleeps."""
+    now = [1000.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    for module in ("launch.backends.sagemaker", "launch.attach.time"):
+        monkeypatch.setattr(f"{module}.sleep", sleep)
+    monkeypatch.setattr("launch.backends.sagemaker.monotonic", lambda: now[0])
+
+
+@pytest.fixture
+def launches(account: Faults, monkeypatch: pytest.MonkeyPatch) -> Launches:
+    """An account; the project ``small`` has the jobs ``make_data`` and ``fit``."""
+    made = Launches()
+    made.install(account)
+    monkeypatch.setattr("launch.project.stamp", lambda: "new")
+    return made
+
+
+def own(job: str = "make_data", **tags: str) -> dict[str, str]:
+    return {"project": "small", "job": job, "commit": "old", "run": "r", **tags}
+
+
+def log(job: str, *lines: str) -> None:
+    """Let a job have written lines shortly after its start."""
+    import boto3
+
+    logs = boto3.client("logs", region_name="eu-west-1")
+    stream = {"logGroupName": GROUP, "logStreamName": f"{job}/algo-1-1"}
+    with suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName=GROUP)
+    logs.create_log_stream(**stream)
+    written = int(stand_in.START.timestamp() * 1000) + 1000
+    events = [{"timestamp": written, "message": line} for line in lines]
+    logs.put_log_events(**stream, logEvents=events)
+
+
+@pytest.fixture
+def recent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let jobs be from now on, since moto hides old lines of a log."""
+    monkeypatch.setattr(stand_in, "START", datetime.now(UTC) - timedelta(minutes=5))
+
+
+def make_data(launches: Launches, status: str = "Completed", **fields: Any) -> str:
+    """Make a job that read one input with some options, and return its name."""
+    name = f"small-make-data-{ID}"
+    source = {
+        "S3Uri": f"s3://{BUCKET}/small/inputs/123/",
+        "LocalPath": "/opt/ml/processing/input/raw",
+        "S3DataType": "S3Prefix",
+        "S3InputMode": "File",
+        "S3DataDistributionType": "ShardedByS3Key",
+    }
+    target = {"S3Uri": f"s3://{BUCKET}/small/runs/r/make_data/data", "S3UploadMode": "EndOfJob"}
+    launches.add_job(
+        name,
+        status,
+        tags=own(),
+        ProcessingInputs=[{"InputName": "raw", "S3Input": source}],
+        ProcessingOutputConfig={"Outputs": [{"OutputName": "data", "S3Output": target}]},
+        ProcessingResources={
+            "ClusterConfig": {
+                "InstanceType": "ml.c5.xlarge",
+                "InstanceCount": 2,
+                "VolumeSizeInGB": 50,
+            }
+        },
+        AppSpecification={
+            "ImageUri": "registry/image@sha256:old",
+            "ContainerEntrypoint": ["python", "-u", "entrypoints/make_data.py"],
+            "ContainerArguments": ["--rate", "0.25", "--names", "a b", "c"],
+        },
+        Environment={"COLOUR": "blue", "TOKEN": HIDDEN},
+        **fields,
+    )
+    store("small/inputs/123/a.csv")
+    return name
+
+
+@pytest.mark.usefixtures("recent")
+def test_a_failed_job_is_explained(launches: Launches, capsys: pytest.CaptureFixture[str]) -> None:
+    name = make_data(launches, "Failed", FailureReason="AlgorithmError", ExitMessage="no rows")
+    log(name, *(f"line {number}" for number in range(30)))
+    assert main(["show", "r"]) == 0
+    shown = capsys.readouterr()
+    parts = ("Failed", "AlgorithmError", "no rows", "algo-1 | line 29", "2 x ml.c5.xlarge")
+    for part in (*parts, f"again make-data-{ID} --backend docker", "ContainerArguments", "blue"):
+        assert part in shown.out
+    assert "line 9\n" not in shown.out
+    assert HIDDEN not in shown.out
+    assert not shown.err
+
+
+@pytest.mark.usefixtures("recent")
+def test_a_log_that_cannot_be_read_does_not_hide_the_rest(
+    launches: Launches, account: Faults, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_data(launches, "Failed", ExitMessage="no rows")
+    account.fail("FilterLogEvents", "AccessDeniedException")
+    assert main(["show", "r"]) == 0
+    shown = capsys.readouterr().out
+    assert "no rows" in shown
+    assert "FilterLogEvents: AccessDeniedException" in shown
+
+
+def test_the_record_of_a_completed_job_is_shown(launches: Launches) -> None:
+    make_data(launches)
+    record = {"job": "make_data", "commit": "old", "files": {"a": {}, "b": {}}}
+    store("small/runs/r/make_data/data/job.json", json.dumps(record).encode())
+    assert detail.show("r").record == {"job": "make_data", "commit": "old", "files": "2 files"}
+
+
+def test_a_job_of_an_entrypoint_that_is_gone_is_shown_without_its_words(
+    launches: Launches, capsys: pytest.CaptureFixture[str]
+) -> None:
+    application = {"ImageUri": "image", "ContainerArguments": ["--anything", HIDDEN]}
+    launches.add_job(f"small-gone-{ID}", tags=own("gone"), AppSpecification=application)
+    assert main(["show", "gone"]) == 0
+    assert HIDDEN not in capsys.readouterr().out
+    assert main(["again", "gone"]) == 2
+    assert "there is no job 'gone'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("recent")
+def test_a_finished_job_is_followed_again(
+    launches: Launches, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = make_data(launches, "Failed", ExitMessage="no rows")
+    log(name, "first", "last")
+    assert main(["logs", "r"]) == 1
+    shown = capsys.readouterr().out
+    assert "algo-1 | first" in shown
+    assert "ExitMessage: no rows" in shown
+    assert f"again make-data-{ID} --backend docker" in shown
+    launches.jobs[name]["ProcessingJobStatus"] = "Completed"
+    assert main(["logs", name]) == 0
+
+
+@pytest.mark.usefixtures("recent")
+def test_a_running_job_is_followed_to_its_end(
+    launches: Launches, account: Faults, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = make_data(launches, "InProgress")
+
+    def end(_: Any) -> None:
+        launches.jobs[name]["ProcessingJobStatus"] = "Completed"
+
+    account.intercept("DescribeProcessingJob", end, after=4)
+    assert main(["logs", "r"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("InProgress after") < shown.index("Completed after")
+
+
+def test_an_interrupt_names_the_commands(
+    launches: Launches, account: Faults, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_data(launches, "InProgress")
+
+    def interrupt(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    account.intercept("DescribeProcessingJob", interrupt, after=2)
+    with pytest.raises(KeyboardInterrupt):
+        main(["logs", "r"])
+    shown = capsys.readouterr().out
+    assert f"logs make-data-{ID}" in shown
+    assert f"stop make-data-{ID}" in shown
+    assert not launches.stopped
+
+
+def test_a_job_is_stopped_once(launches: Launches, capsys: pytest.CaptureFixture[str]) -> None:
+    name = make_data(launches, "InProgress")
+    assert main(["stop", "r"]) == 0
+    assert launches.stopped == [name]
+    assert f"logs make-data-{ID}" in capsys.readouterr().out
+    launches.jobs[name]["ProcessingJobStatus"] = "Stopped"
+    assert main(["stop", "r"]) == 0
+    assert launches.stopped == [name]
+    assert "has ended already: Stopped" in capsys.readouterr().out
+
+
+def test_a_job_that_ends_while_it_is_stopped_has_ended(
+    launches: Launches, account: Faults, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = make_data(launches, "InProgress")
+
+    def end(_: Any) -> None:
+        launches.jobs[name]["ProcessingJobStatus"] = "Completed"
+
+    account.intercept("StopProcessingJob", end)
+    account.fail("StopProcessingJob", "ValidationException")
+    assert main(["stop", "r"]) == 0
+    assert "has ended already: Completed" in capsys.readouterr().out
+
+
+def test_a_job_that_may_not_be_stopped_says_why(
+    launches: Launches, account: Faults, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_data(launches, "InProgress")
+    account.fail("StopProcessingJob", "AccessDeniedException", message="user is not authorized")
+    assert main(["stop", "r"]) == 2
+    assert "user is not authorized" in capsys.readouterr().err
+
+
+def test_a_job_that_is_deleted_meanwhile_is_reported(
+    launches: Launches, account: Faults, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_data(launches, "InProgress")
+    account.intercept("DescribeProcessingJob", lambda _: launches.jobs.clear(), after=1)
+    for verb in ("logs", "again"):
+        assert main([verb, "r"]) == 2
+        shown = capsys.readouterr().err
+        assert "does not find" in shown or "there is no" in shown
+
+
+# Again
+
+
+def planned(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[dict[str, Any], str]:
+    capsys.readouterr()
+    code = main(["again", *words, "--plan"])
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    request: dict[str, Any] = json.loads(shown.out)
+    return request, shown.err
+
+
+def test_a_job_is_repeated_from_its_description(
+    launches: Launches, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = make_data(launches)
+    changes = ["--env", "TOKEN=new", "--image", "registry/image@sha256:new"]
+    request, told = planned(capsys, "r", *changes)
+    old = launches.jobs[name]
+    assert request["ProcessingInputs"][0]["S3Input"]["S3Uri"].endswith("/small/inputs/123/")
+    sharded = request["ProcessingInputs"][0]["S3Input"]["S3DataDistributionType"]
+    assert sharded == "ShardedByS3Key"
+    assert request["ProcessingResources"] == old["ProcessingResources"]
+    assert request["StoppingCondition"] == old["StoppingCondition"]
+    arguments = old["AppSpecification"]["ContainerArguments"]
+    assert request["AppSpecification"]["ContainerArguments"] == arguments
+    assert request["Environment"] == {"COLOUR": "blue", "TOKEN": "new"}
+    assert request["ProcessingJobName"] != name
+    assert "commit: old → new" in told
+    assert "image: registry/image@sha256:old → registry/image@sha256:new" in told
+    assert HIDDEN not in told
+
+
+def test_a_change_replaces_an_option(
+    launches: Launches, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_data(launches)
+    changes = ["--env=TOKEN=new", "--image=image", "--rate=0.5", "--instance_count", "1"]
+    request, _ = planned(capsys, "r", *changes)
+    assert request["AppSpecification"]["ContainerArguments"] == [
+        "--names",
+        "a b",
+        "c",
+        "--rate=0.5",
+    ]
+    assert request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 1
+
+
+def test_an_input_with_the_same_content_does_not_differ(
+    launches: Launches, small_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_data(launches)
+    raw = small_pipeline / "raw"
+    words = ["--env=TOKEN=new", "--image=registry/image@sha256:old", "--input_path", str(raw)]
+    request, told = planned(capsys, "r", *words)
+    uploaded = request["ProcessingInputs"][0]["S3Input"]["S3Uri"]
+    assert f"/small/inputs/123 → {uploaded.rstrip('/')}" in told
+    name = f"small-make-data-{ID}"
+    launches.jobs[name]["ProcessingInputs"][0]["S3Input"]["S3Uri"] = uploaded
+    store(f"{uploaded.partition(BUCKET + '/')[2]}a.csv")
+    assert "--input_path" not in planned(capsys, "r", *words)[1]
+
+
+def test_a_secret_variable_must_be_given_again(launches: Launches) -> None:
+    make_data(launches)
+    with pytest.raises(LaunchError, match="--env TOKEN=VALUE"):
+        repeat.prepare(["r"])
+
+
+# Executions
+
+
+def execute(launches: Launches, status: str = "Succeeded") -> str:
+    """Make an execution whose first step is from the cache, and return its ARN."""
+    arn = launches.add_execution(
+        "small-launched", "e1", status, PipelineExecutionDisplayName="my-run"
+    )
+    launches.add_job("small-fit-e1-xyz", "Failed", tags=own("fit", run="my.run"))
+    failed = {"FailureReason": "ClientError: no rows"}
+    launches.steps[arn] = [
+        job_step("make-data", "small-make-data-e0-xyz", CacheHitResult={}),
+        job_step("fit", "small-fit-e1-xyz", "Failed", **failed),
+    ]
+    return arn
+
+
+@pytest.mark.usefixtures("recent")
+def test_a_failed_execution_names_the_job_and_its_log(
+    launches: Launches, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execute(launches, "Failed")
+    log("small-fit-e1-xyz", "it was the rows")
+    assert main(["show", "my.run"]) == 0
+    shown = capsys.readouterr().out
+    assert "small-make-data-e0-xyz (from the cache)" in shown
+    assert "fit: ClientError: no rows" in shown
+    assert "algo-1 | it was the rows" in shown
+    assert "show small-fit-e1-xyz" in shown
+
+
+@pytest.mark.usefixtures("recent")
+def test_an_execution_is_followed_with_the_logs_of_its_jobs(
+    launches: Launches, account: Faults, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arn = execute(launches, "Executing")
+    log("small-fit-e1-xyz", "it was the rows")
+
+    def end(_: Any) -> None:
+        launches.executions[arn]["PipelineExecutionStatus"] = "Failed"
+
+    account.intercept("DescribePipelineExecution", end, after=4)
+    assert main(["logs", "e1"]) == 1
+    shown = capsys.readouterr().out
+    assert "make-data: Succeeded (from the cache)" in shown
+    assert shown.count("algo-1 | it was the rows") >= 1
+    assert f"Failed: {arn}" in shown
+
+
+def test_an_execution_is_stopped(launches: Launches, capsys: pytest.CaptureFixture[str]) -> None:
+    arn = execute(launches, "Executing")
+    assert main(["stop", "my.run"]) == 0
+    assert launches.stopped == [arn]
+    launches.executions[arn]["PipelineExecutionStatus"] = "Stopped"
+    assert main(["stop", arn]) == 0
+    assert "has ended already: Stopped" in capsys.readouterr().out
+
+
+def test_an_execution_is_repeated_from_its_definition(
+    launches: Launches, small_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = str(small_pipeline / "raw")
+    words = ["--input_path.make_data", raw, "--seed", "3", "--names.make_data", "a", "b"]
+    words += ["--instance_count.make_data", "2", "--image=image"]
+    assert main(["pipeline", "--backend=sagemaker", *words, "--plan"]) == 0
+    definition = json.loads(capsys.readouterr().out)
+    arn = execute(launches)
+    launches.definitions[arn] = definition
+    uploaded = definition["Steps"][0]["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3Uri"]
+    store(f"{uploaded.partition(BUCKET + '/')[2]}a.csv")
+    repeated, told = planned(capsys, "my.run", "--image=image", "--seed.fit=4")
+    defaults = {each["Name"]: each.get("DefaultValue") for each in repeated["Parameters"]}
+    assert defaults["make_data_seed"] == 3
+    assert defaults["fit_seed"] == 4
+    assert defaults["make_data_instance_count"] == 2
+    first = repeated["Steps"][0]["Arguments"]
+    assert first["ProcessingInputs"][0]["S3Input"]["S3Uri"] == uploaded
+    assert first["AppSpecification"]["ContainerArguments"][:3] == ["--names", "a", "b"]
+    assert "are the same" in told
