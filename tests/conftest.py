@@ -63,6 +63,11 @@ def fails(folder: Path, *command: str, **env: str) -> str:
     return done.stderr
 
 
+def runs(project: Path) -> list[Path]:
+    """The folders of the runs in a project."""
+    return [folder for folder in (project / "out").iterdir() if not folder.name.startswith(".")]
+
+
 def copy_template(folder: Path) -> Path:
     """The template's files as they are, committed to a repository of their own, on ``main``."""
     root = TEMPLATE.parent

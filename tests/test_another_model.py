@@ -14,7 +14,7 @@ from typing import Any
 import emulator
 import pytest
 import registry
-from conftest import TEMPLATE, copy_template, run
+from conftest import TEMPLATE, copy_template, run, runs
 from launching import service_with_image
 from reader import Reader, blocks
 from test_notebook import EXECUTE
@@ -104,12 +104,12 @@ def metrics(repository: Repository) -> Any:
 def test_the_metrics_do_not_depend_on_the_backend_or_the_hosts(
     repository: Repository, metrics: Any
 ) -> None:
-    runs = list((repository.folder / "out").iterdir())
-    assert len(runs) == 4  # job by job, `make run`, `make run-image`, and with three hosts
-    for folder in runs:
+    folders = runs(repository.folder)
+    assert len(folders) == 4  # job by job, `make run`, `make run-image`, and with three hosts
+    for folder in folders:
         assert json.loads((folder / METRICS).read_text()) == metrics
     assert 0 < metrics["rmse"] < metrics["constant"]["rmse"]
-    hosts = {len(list(folder.glob("prepare/dataset/job*.json"))) for folder in runs}
+    hosts = {len(list(folder.glob("prepare/dataset/job*.json"))) for folder in folders}
     assert hosts == {1, 3}
 
 

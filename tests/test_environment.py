@@ -17,7 +17,7 @@ from pathlib import Path
 
 import loopback
 import pytest
-from conftest import JOBS, Bake, fails, run
+from conftest import JOBS, Bake, fails, run, runs
 from packaging.requirements import Requirement
 from registry import images_of, need_engine
 
@@ -78,8 +78,8 @@ def test_after_run_every_launch_works(fresh: Path) -> None:
     run(fresh, python, "-m", "launch", "clean")
     assert "boto3" in packages(fresh)
     assert "pytest" not in packages(fresh)
-    runs = list((fresh / "out").iterdir())
-    assert [sorted(job.name for job in folder.iterdir()) for folder in runs] == [sorted(JOBS)]
+    (found,) = runs(fresh)
+    assert sorted(job.name for job in found.iterdir()) == sorted(JOBS)
 
 
 def test_what_was_installed_stays_when_less_is_needed(fresh: Path) -> None:

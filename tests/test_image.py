@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import JOBS, PACKAGE, TABLE, TEMPLATE, Bake, fails, run
+from conftest import JOBS, PACKAGE, TABLE, TEMPLATE, Bake, fails, run, runs
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from registry import ECR_PASSWORD, docker_registry, images_of, need_engine
@@ -221,11 +221,10 @@ def test_jobs_give_the_same_as_outside(
     outside = tmp_path / "outside"
     shutil.copytree(installed_project, outside, symlinks=True)
     run(outside, "make", "run")
-    inside = project / "out"
 
     run(project, "make", "run-image")
 
-    (expected,), (found,) = (outside / "out").iterdir(), inside.iterdir()
+    (expected,), (found,) = runs(outside), runs(project)
     metric = TABLE.get("metric", {})
     compared = 0
     for job in JOBS:
@@ -244,7 +243,7 @@ def test_jobs_give_the_same_as_outside(
                     assert same[name] == results[name], (job, name)
                     compared += 1
     assert compared
-    assert {path.stat().st_uid for path in inside.rglob("*")} == {os.geteuid()}
+    assert {path.stat().st_uid for path in (project / "out").rglob("*")} == {os.geteuid()}
 
 
 @pytest.mark.docker

@@ -16,7 +16,7 @@ from typing import IO
 
 import emulator
 import pytest
-from conftest import SLUG
+from conftest import SLUG, runs
 from launching import DATA, FILES
 
 pytest_plugins = ["launching"]
@@ -64,7 +64,7 @@ def test_the_first_host_that_fails_stops_the_others(
     assert done.returncode == 1
     assert f"Failed: {SLUG}-probe-" in done.stdout
     assert "algo-3: the last host failed\n  algo-1: stopped by SIGTERM" in done.stdout
-    assert not [file for file in (project / "out").rglob("*") if file.is_file()]
+    assert not [file for folder in runs(project) for file in folder.rglob("*") if file.is_file()]
 
 
 @pytest.mark.docker

@@ -14,11 +14,12 @@ from rooms import names_example, paths
 ROOT = TEMPLATE.parent
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
 ANOTHER_METRIC = "--max_rmse"
+OF_THE_AWS_CLI = "--recursive"
 
 
 def test_options_of_launch_are_those_that_it_has(generated: Path) -> None:
     helps = [launch_help(generated, name) for name in (*JOBS, "pipeline")]
-    known = set(re.findall(r"--[a-z_-]+", "".join(helps))) | {ANOTHER_METRIC}
+    known = set(re.findall(r"--[a-z_-]+", "".join(helps))) | {ANOTHER_METRIC, OF_THE_AWS_CLI}
     readme = (generated / "README.md").read_text(encoding="utf-8").splitlines()
     commands = [line for line in readme if "python -m launch" in line]
     text = "\n".join([(ROOT / "docs" / "launch.md").read_text(encoding="utf-8"), *commands])
