@@ -34,6 +34,7 @@ check_python = @.tools/bin/python $(SCRIPTS)/check_python.py \
 define make_venv
 	@if [ ! -x .venv/bin/python ] || ! cmp -s .tools/installed .venv/python; then \
 		groups=$$(cat .venv/groups 2>/dev/null); \
+		[ ! -L .venv ] || rm .venv; \
 		$(UV) venv --quiet --clear --relocatable --python .tools/bin/python .venv || exit; \
 		[ -z "$$groups" ] || echo "$$groups" >.venv/groups; \
 		cp .tools/installed .venv/python; \
@@ -85,6 +86,7 @@ endif
 
 .tools/installed: $(TOOLS)/uv.txt $(TOOLS)/poetry.txt
 	@"$(MAKER)" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer with its venv module is needed, and $(MAKER) is not: install it (Debian: apt install python3-venv), or name another: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@[ ! -L .tools ] || rm .tools # venv would empty the folder that a link leads to
 	@"$(MAKER)" -m venv --clear .tools
 	@PIP_INDEX_URL="$(INDEX)" .tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(TOOLS)/uv.txt
 	@$(UV) pip uninstall --quiet --python .tools setuptools # an old one, of Python 3.11

@@ -286,15 +286,27 @@ def step_job(state: Mapping[str, Any]) -> str:
 def host_count(description: Description) -> int:
     """Return the number of hosts of a job, as far as it is known."""
     cluster = description.get("ProcessingResources", {}).get("ClusterConfig", {})
-    counts = [cluster, *cluster.get("InstancePreferences", [])]
-    return next((int(each["InstanceCount"]) for each in counts if "InstanceCount" in each), 1)
+    preferences = cluster.get("InstancePreferences", [])
+    selected = cluster.get("SelectedInstanceType")
+    counts = [
+        cluster.get("SelectedInstanceCount"),
+        cluster.get("InstanceCount"),
+        *(each.get("InstanceCount") for each in preferences if each["InstanceType"] == selected),
+        *(each.get("InstanceCount") for each in preferences),
+    ]
+    return next((int(count) for count in counts if count is not None), 1)
 
 
 def instances(description: Description) -> str:
-    """Return the instances of a job: ``ml.m5.xlarge``, or ``2 x ml.m5.xlarge``."""
+    """Return the instances of a job: ``ml.m5.xlarge``, or ``2 x ml.m5.xlarge``.
+
+    Of several types, it is the one that SageMaker has selected; until then, all are named.
+    """
     cluster = description.get("ProcessingResources", {}).get("ClusterConfig", {})
     types = [cluster, *cluster.get("InstancePreferences", [])]
-    named = [str(each["InstanceType"]) for each in types if each.get("InstanceType")]
+    named = [each["InstanceType"] for each in types if "InstanceType" in each]
+    if "SelectedInstanceType" in cluster:
+        named = [cluster["SelectedInstanceType"]]
     count = host_count(description)
     return f"{count} x {'/'.join(named)}" if named and count > 1 else "/".join(named)
 

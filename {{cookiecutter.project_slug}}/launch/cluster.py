@@ -82,6 +82,44 @@ def instance_count(request: Mapping[str, Any]) -> int:
     return int(_instances(request)[0]["InstanceCount"])
 
 
+def offers(request: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of instances of each type, in order of preference.
+
+    Unlike the other functions, this one takes also what SageMaker answers, as far as it is known.
+    """
+    cluster = _get(request, _CLUSTER) or {}
+    return {
+        str(each["InstanceType"]): int(each.get("InstanceCount", cluster.get("InstanceCount", 1)))
+        for each in cluster.get("InstancePreferences") or [cluster]
+        if "InstanceType" in each
+    }
+
+
+def to_options(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of ``OPTIONS`` that make a request, also one that SageMaker answers.
+
+    Types with different numbers of instances have no options, and are left out with their numbers.
+    """
+    values = {option: _get(request, path) for option, path in OPTIONS.items()}
+    offered = offers(request)
+    if offered:
+        values["instance_type"] = ",".join(offered)
+        values["instance_count"] = max(offered.values())
+    if has_several_counts(request):
+        values["instance_type"] = values["instance_count"] = None
+    return {option: value for option, value in values.items() if value is not None}
+
+
+def has_several_counts(request: Mapping[str, Any]) -> bool:
+    """Return whether the number of instances depends on their type."""
+    return len(set(offers(request).values())) > 1
+
+
+def describe(request: Mapping[str, Any]) -> str:
+    """Return the instances of a request as text: ``4 x ml.m5.large or 2 x ml.c5.xlarge``."""
+    return " or ".join(f"{count} x {name}" for name, count in offers(request).items())
+
+
 def sharded_inputs(request: Mapping[str, Any]) -> set[str]:
     """Return the names of the inputs whose files are distributed over the instances."""
     return {

@@ -9,7 +9,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -204,7 +204,9 @@ def _read(run: str) -> ComparedRun:
     for result in found:
         by_job.setdefault(result.job, []).append(result)
     ordered = sorted(by_job, key=lambda job: min(result.finished for result in by_job[job]))
-    return ComparedRun(name, {job: _read_job(by_job[job]) for job in ordered}, _metrics(found))
+    written = {result.address for result in found}
+    read = {job: _read_job(by_job[job], written) for job in ordered}
+    return ComparedRun(name, read, _metrics(found))
 
 
 def _find(run: str) -> tuple[str, list[Result]]:
@@ -240,14 +242,20 @@ def _find(run: str) -> tuple[str, list[Result]]:
     )
 
 
-def _read_job(found: Sequence[Result]) -> ComparedJob:
+def _read_job(found: Sequence[Result], written: Collection[str]) -> ComparedJob:
+    """Return a job of a run.
+
+    Args:
+        found: Its results.
+        written: The addresses of the results of all jobs of the run.
+    """
     records = [result.record for result in found if result.record]
     record = records[0] if records else None
     return ComparedJob(
         run=found[0].run,
         commit=record.commit if record else None,
         options=_options(record) if record else {},
-        inputs=_inputs(found[0], record) if record else {},
+        inputs=_inputs(found[0], record, written) if record else {},
         outputs={result.channel: result.digest for result in found if result.record},
         seconds=_seconds(record) if record else None,
         hosts=record.hosts if record else None,
@@ -265,20 +273,17 @@ def _options(record: runtime.Record) -> dict[str, Any]:
     }
 
 
-def _inputs(result: Result, record: runtime.Record) -> dict[str, str]:
+def _inputs(result: Result, record: runtime.Record, written: Collection[str]) -> dict[str, str]:
     """Return the inputs of a job by channel, without those that another job of its run wrote."""
     name = str(record.processing_job_name)
     with suppress(LaunchError, OSError, ValueError, LookupError, TypeError, AttributeError):
-        found = _remote_inputs(name) if is_s3(result.address) else _local_inputs(name, result.job)
-        return {
-            channel: address
-            for channel, address in found.items()
-            if f"/{result.run}/" not in address
-        }
+        if is_s3(result.address):
+            return _remote_inputs(name, written)
+        return _local_inputs(name, result.job, written)
     return {}
 
 
-def _remote_inputs(name: str) -> dict[str, str]:
+def _remote_inputs(name: str, written: Collection[str]) -> dict[str, str]:
     """Return the inputs of a job on SageMaker, by the request that it keeps."""
     with aws.errors(name):
         client = aws.client("sagemaker")
@@ -286,14 +291,16 @@ def _remote_inputs(name: str) -> dict[str, str]:
     addresses = {
         str(item["InputName"]): str(item["S3Input"]["S3Uri"])
         for item in request["ProcessingInputs"]
+        if "S3Input" in item
     }
     return {
         channel: digest[1] if (digest := _DIGEST.search(address)) else address
         for channel, address in addresses.items()
+        if address.rstrip("/") not in written
     }
 
 
-def _local_inputs(name: str, job: str) -> dict[str, str]:
+def _local_inputs(name: str, job: str, written: Collection[str]) -> dict[str, str]:
     """Return the inputs of a job on this machine, by what is kept of its launch."""
     entry = history.read(name)
     kept = history.request(entry) if entry else {}
@@ -301,7 +308,7 @@ def _local_inputs(name: str, job: str) -> dict[str, str]:
     return {
         channel.name: _with_content(addresses[channel.option], contents.get(channel.option))
         for channel in jobs.read(job).inputs
-        if channel.option in addresses
+        if channel.option in addresses and addresses[channel.option] not in written
     }
 
 

@@ -146,7 +146,7 @@ def _local(entry: Entry) -> Details:
     details = Details(
         entry,
         image=str(request.get("image", "")) if entry.backend == "docker" else "",
-        options=_options(Words(request.get("words", []), request.get("hidden", []))),
+        options=_options(Words(request.get("options", []), request.get("hidden", []))),
         request=request.get("request", {}),
         record=_record(entry),
     )

@@ -142,7 +142,10 @@ def _role() -> str:
         role = aws.client("iam").get_role(RoleName=arn.rpartition("/")[2])["Role"]
     if role["Arn"] != arn:
         raise LaunchError(f"there is no {arn}, but {role['Arn']}")
-    trusted = [str(each["Principal"]) for each in role["AssumeRolePolicyDocument"]["Statement"]]
+    statements = role["AssumeRolePolicyDocument"]["Statement"]
+    if isinstance(statements, dict):
+        statements = [statements]
+    trusted = [str(each.get("Principal")) for each in statements]
     if not any("sagemaker.amazonaws.com" in each for each in trusted):
         raise LaunchError(f"{arn} does not trust sagemaker.amazonaws.com")
     return arn

@@ -75,7 +75,7 @@ class Recording:
             self._last += [*(line.rstrip() for line in ended), rest]
             if self._log is None:
                 return
-            with self._optional():
+            with self._optional_log():
                 self._room -= len(text)
                 if self._room < 0:
                     text = "\nthe log is longer than is kept; its launch printed the rest\n"
@@ -117,6 +117,16 @@ class Recording:
             with suppress(OSError):
                 self._log.close()
             self._log = None
+
+    @contextmanager
+    def _optional_log(self) -> Iterator[None]:
+        """Go on without the rest of the log if it cannot be written, and say so once."""
+        try:
+            yield
+        except OSError as error:
+            self._close_log()
+            reason = f"{self._folder / _LOG} cannot be written: {error.strerror}"
+            print(f"the job goes on, but its log is not kept: {reason}", file=sys.stderr)
 
     @contextmanager
     def _optional(self) -> Iterator[None]:
@@ -164,7 +174,15 @@ def names() -> list[str]:
         found = [entry.name for entry in os.scandir(root()) if entry.is_dir()]
     except OSError:
         return []
-    return sorted(found, key=lambda name: (name[-22:], name), reverse=True)
+    # A name ends with the second in which it was made and six random characters.
+    return sorted(found, key=lambda name: (name[-22:-7], _begun(name)), reverse=True)
+
+
+def _begun(name: str) -> int:
+    """Return when a launch was begun, in nanoseconds; 0 if it was not."""
+    with suppress(OSError):
+        return (root() / name / _REQUEST).stat().st_mtime_ns
+    return 0
 
 
 def read(name: str) -> Entry | None:
@@ -193,7 +211,7 @@ def read(name: str) -> Entry | None:
             ended=ended,
             instance=str(request.get("instance", "")),
             commit=str(request.get("commit", "")),
-            outputs=dict(request.get("outputs") or {}) if status != "Failed" else {},
+            outputs=dict((end if ended else request).get("outputs") or {}),
             message=str(end.get("message", killed)),
             folder=folder,
         )

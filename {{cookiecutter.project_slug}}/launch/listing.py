@@ -14,6 +14,7 @@ from . import history, names, project
 from .account import Account
 from .entries import PIPELINE, Entry
 from .project import COMMAND, LaunchError
+from .reuse import display_name
 
 _SEARCHED = 1000
 """How many of the newest entries a name is looked for in, unless it is a whole name."""
@@ -62,7 +63,7 @@ def find(name: str) -> Entry:
         return found
     entries = _newest(account, _SEARCHED)
     exact = [entry for entry in entries if name in entry.names]
-    of_run = [entry for entry in entries if entry.run in (name, _display_name(name))]
+    of_run = [entry for entry in entries if entry.run in (name, display_name(name))]
     pipelines = [entry for entry in of_run if entry.job == PIPELINE]
     beginning = [
         entry
@@ -136,11 +137,6 @@ def _records(launched: Container[str]) -> Iterator[Entry]:
 def _time(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _display_name(run: str) -> str:
-    """Return the name of a run as an execution has it: see ``backends.execution``."""
-    return run.replace("_", "-").replace(".", "-")
 
 
 def _listed(entries: Sequence[Entry]) -> str:

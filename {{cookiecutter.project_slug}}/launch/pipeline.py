@@ -43,7 +43,7 @@ def parse(argv: Sequence[str], *, deployed: bool = False) -> Pipeline:
     """
     table = _read_table()
     lines = _CommandLines(table)
-    for option, job, words in _split(argv):
+    for option, job, words in split(argv):
         if job:
             lines.add_own(job, option, _typed(option, words))
         else:
@@ -179,7 +179,7 @@ def _check_option_names(table: _Table) -> None:
             )
 
 
-def _split(argv: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
+def split(argv: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
     """Yield each option, the job that is named with it, if any, and the words without that name."""
     words: list[str] = []
     option = job = ""

@@ -1,18 +1,19 @@
 """Launches again what was launched before, and says what differs from then."""
 
+import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import config, history, jobs, listing, options, words
+from . import cluster, config, history, jobs, listing, options, pipeline, words
 from .account import Account
 from .entries import PIPELINE, Entry
 from .options import Launch, LaunchParser
 from .project import COMMAND, LaunchError
 from .run import Request
-from .words import Words
+from .words import Group, Words
 
 USAGE = (
     f"`{COMMAND} again NAME [options]` launches the same again; the options are those of the job, "
@@ -48,9 +49,22 @@ class Repetition:
             lines += changed
         for launch, request in launches:
             suffix = f".{launch.job.name}" if self.job == PIPELINE else ""
+            lines += self._instance_difference(launch, request)
             for option in launch.inputs.keys() - launch.upstream.keys():
                 lines += self._input_difference(option, suffix, launch, request)
         return lines
+
+    def _instance_difference(self, launch: Launch, request: Request) -> list[str]:
+        """Compare instances that no options make again, unless others were asked for."""
+        old = self.before.get("instances", {}).get(launch.job.name)
+        new = cluster.describe(request)
+        if old in (None, new) or launch.is_typed("instance_type"):
+            return []
+        suffix = f".{launch.job.name}" if self.job == PIPELINE else ""
+        return [
+            f"instances{suffix}: {old} → {new} (options cannot set a number for each type: "
+            f"write them into {config.FILE}, or choose with --instance_type{suffix})"
+        ]
 
     def _input_difference(
         self, option: str, suffix: str, launch: Launch, request: Request
@@ -92,16 +106,37 @@ def prepare(argv: Sequence[str]) -> Repetition:
     else:
         repeated, before = _from_history(entry)
     listed = jobs.names() if entry.job == PIPELINE else [entry.job]
+    actions = {job: LaunchParser(jobs.read(job)).actions for job in listed}
     if entry.job == PIPELINE:
-        repeated = repeated.without_jobs(_skipped(changes))
-    return Repetition(entry.job, repeated.change(changes, _aliases(listed)), before)
+        typed = list(pipeline.split(changes))
+        repeated = repeated.without_jobs(_skipped(typed))
+        groups = _of_pipeline(typed, actions)
+    else:
+        groups = words.split(changes, actions[entry.job])
+    return Repetition(entry.job, repeated.change(groups, _aliases(actions)), before)
 
 
-def _skipped(changes: Sequence[str]) -> Sequence[str]:
+def _skipped(typed: Sequence[tuple[str, str, Sequence[str]]]) -> Sequence[str]:
     """Return the jobs before that of ``--from``, whose options a launch does not take."""
-    first = words.value("--from", changes)
     listed = config.jobs()
-    return listed[: listed.index(first)] if first in listed else ()
+    for option, _, (own, *values) in typed:
+        first = [*values, own.partition("=")[2]][0]
+        if option == "--from" and first in listed:
+            return listed[: listed.index(first)]
+    return ()
+
+
+def _of_pipeline(
+    typed: Sequence[tuple[str, str, Sequence[str]]],
+    actions: Mapping[str, Sequence[argparse.Action]],
+) -> list[Group]:
+    """Return options of a pipeline, each with the name of its job if it was typed with it."""
+    everywhere = [action for each in actions.values() for action in each]
+    groups: list[Group] = []
+    for _, job, each in typed:
+        own = Words(words.split(each, actions.get(job, everywhere)))
+        groups += own.for_job(job).options if job else own.options
+    return groups
 
 
 def from_options(name: str, changes: Mapping[str, Any]) -> Repetition:
@@ -112,8 +147,9 @@ def from_options(name: str, changes: Mapping[str, Any]) -> Repetition:
     argv: list[str] = []
     for option, value in changes.items():
         if isinstance(value, Mapping) and option in jobs.names():
-            own = Words(options.to_argv(jobs.read(option), value)).for_job(option)
-            argv += own.words
+            job = jobs.read(option)
+            own = words.split(options.to_argv(job, value), LaunchParser(job).actions)
+            argv += Words(own).for_job(option).words
         elif isinstance(value, bool):
             argv.append(f"--{'' if value else 'no-'}{option}")
         elif isinstance(value, list | tuple):
@@ -123,11 +159,11 @@ def from_options(name: str, changes: Mapping[str, Any]) -> Repetition:
     return prepare([name, *argv])
 
 
-def _aliases(listed: Sequence[str]) -> dict[str, set[str]]:
+def _aliases(actions: Mapping[str, Sequence[argparse.Action]]) -> dict[str, set[str]]:
     """Return all names of an option by each of them; with the name of a job, those for the job."""
     aliases: dict[str, set[str]] = {}
-    for job in listed:
-        for action in LaunchParser(jobs.read(job)).actions:
+    for job, own_actions in actions.items():
+        for action in own_actions:
             for option in action.option_strings:
                 aliases.setdefault(option, set()).update(action.option_strings)
                 own = {f"{each}.{job}" for each in action.option_strings}
@@ -137,12 +173,12 @@ def _aliases(listed: Sequence[str]) -> dict[str, set[str]]:
 
 def _from_history(entry: Entry) -> tuple[Words, Mapping[str, Any]]:
     kept = history.request(entry)
-    if "words" not in kept:
+    if "options" not in kept:
         raise LaunchError(
             f"{entry.short_name} was launched before launches were kept: its record says with "
             f"which options; launch it with `{COMMAND} {entry.job}`"
         )
-    return Words(kept["words"], kept.get("hidden", [])), kept
+    return Words(kept["options"], kept.get("hidden", [])), kept
 
 
 def _from_sagemaker(entry: Entry) -> tuple[Words, Mapping[str, Any]]:
@@ -158,6 +194,7 @@ def _from_sagemaker(entry: Entry) -> tuple[Words, Mapping[str, Any]]:
         "commit": entry.commit,
         "image": description["AppSpecification"]["ImageUri"],
         "inputs": _inputs(description, entry.job),
+        "instances": _instances(description, entry.job),
     }
     return words.of_request(job, description), before
 
@@ -169,8 +206,11 @@ def _from_definition(account: Account, entry: Entry) -> tuple[Words, Mapping[str
         unread = "".join(f": {problem}" for problem in account.problems)
         raise LaunchError(f"the definition of {entry.short_name} cannot be read{unread}")
     values = definition["Values"]
-    kept, hidden, inputs = ["--backend=sagemaker"], list[str](), dict[str, str]()
-    before: dict[str, Any] = {"inputs": inputs}
+    kept: list[Group] = [["--backend=sagemaker"]]
+    hidden: list[str] = []
+    inputs: dict[str, str] = {}
+    instances: dict[str, str] = {}
+    before: dict[str, Any] = {"inputs": inputs, "instances": instances}
     for step in definition["Steps"]:
         if step["Type"] != "Processing":
             continue
@@ -178,8 +218,9 @@ def _from_definition(account: Account, entry: Entry) -> tuple[Words, Mapping[str
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
         job = tags.get("job", step["Name"])
         own = words.of_request(jobs.read(job), request).for_job(job)
-        kept += [word for word in own.words if word != f"--backend.{job}=sagemaker"]
+        kept += [group for group in own.options if group != [f"--backend.{job}=sagemaker"]]
         hidden += own.hidden
+        instances |= _instances(request, job)
         inputs |= {f"{name}.{job}": uri for name, uri in _inputs(request, job).items()}
         before |= {"commit": tags.get("commit"), "image": request["AppSpecification"]["ImageUri"]}
     return Words(kept, hidden), before
@@ -192,6 +233,11 @@ def _inputs(request: Mapping[str, Any], job: str) -> dict[str, str]:
         for item in request.get("ProcessingInputs", [])
         if item["InputName"] in names and isinstance(item["S3Input"].get("S3Uri"), str)
     }
+
+
+def _instances(request: Mapping[str, Any], job: str) -> dict[str, str]:
+    """Return the instances of a job as text if no options make them again."""
+    return {job: cluster.describe(request)} if cluster.has_several_counts(request) else {}
 
 
 def _resolve(value: Any, parameters: Mapping[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from . import aws, folders, project, s3
+from . import aws, folders, history, project, s3
 from .addresses import is_s3
 from .project import LaunchError
 from .reuse import Reused
@@ -121,10 +121,10 @@ def names_of(run: str) -> list[str]:
         return [execution]
     if "/" in run or run in ("", ".", ".."):
         raise LaunchError(f"{run!r} is not the name of a run: name a folder of out/, or an ARN")
-    prefix = f"{project.name()}-"
-    if not run.startswith(prefix):
-        return [run]
-    return [run, run.removeprefix(prefix), *_ID.findall(run)]
+    whole = f"{project.name()}-{run.removeprefix(f'{project.name()}-')}"
+    launched = history.read(whole)
+    of_launch = [launched.run] if launched else _ID.findall(run)
+    return list(dict.fromkeys([run, run.removeprefix(f"{project.name()}-"), *of_launch]))
 
 
 def local_runs() -> list[str]:

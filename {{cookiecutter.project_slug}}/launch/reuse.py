@@ -34,6 +34,8 @@ class Reused:
     address: str
     description: str
     """Says where it comes from, and from which commit if it is not this one."""
+    found_in: str = ""
+    """The run that was searched, which may have taken it from ``run``; empty on SageMaker."""
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,16 @@ def run_address(run_name: str, job: str, channel: str) -> str:
     return f"{runs_address()}/{run_name}/{job}/{channel}"
 
 
+def output_addresses(job: Mapping[str, Any]) -> dict[str, str]:
+    """Return the addresses to which a job writes, by channel; other outputs have none.
+
+    Args:
+        job: A request, or the description of a job.
+    """
+    outputs = job.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    return {item["OutputName"]: item["S3Output"]["S3Uri"] for item in outputs if "S3Output" in item}
+
+
 def listing(address: str) -> list[Object]:
     """List the objects below an address, in the order of S3. Folder markers are left out."""
     with aws.errors(address):

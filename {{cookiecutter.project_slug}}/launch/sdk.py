@@ -38,10 +38,11 @@ def processor(job_name: str, /, **values: Any) -> tuple[Any, dict[str, Any]]:
     launch = options.parse(job, options.to_argv(job, {**values, "backend": "sagemaker"}))
     wanted = request.prepare(launch)
     _check_sent(wanted)
+    key = config.output_key(job_name)
     for snapshot in launch.snapshots.values():
-        s3.upload(snapshot)
+        s3.upload(snapshot, key)
     advice = STAY_CLAIMED if chooses_addresses(launch) else ""
-    with claimed(launch.outputs.values(), {"job": launch.name}, advice):
+    with claimed(launch.outputs.values(), {"job": launch.name}, advice, key):
         return _processor(wanted), _run_arguments(wanted)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from {{ cookiecutter.__package_name }} import runtime
@@ -110,7 +111,7 @@ def find(selection: Selection) -> list[Reused]:
                 f"argument --from_run: there is no run {selection.run!r} in {project.OUT}"
                 f"{names.similar(selection.run, runs)}"
             )
-        found = _find_all(selection, named[0])
+        searched, found = named[0], _find_all(selection, named[0])
         problems = [f"{result.address}: {result.problem}" for result in found if result.problem]
         missing = _missing(selection, found)
         if missing or problems:
@@ -120,19 +121,20 @@ def find(selection: Selection) -> list[Reused]:
                 "job"
             )
     else:
-        found = _newest(selection, runs)
+        searched, found = _newest(selection, runs)
     for result in found:
         _check_content(result)
-    return [result.reused for result in found]
+    return [replace(result.reused, found_in=searched) for result in found]
 
 
-def _newest(selection: Selection, runs: Iterable[str]) -> list[Result]:
-    complete: list[list[Result]] = []
+def _newest(selection: Selection, runs: Iterable[str]) -> tuple[str, list[Result]]:
+    """Return the newest run in which all that is needed is complete, and its results."""
+    complete: dict[str, list[Result]] = {}
     for run in runs:
         try:
             found = _find_all(selection, run)
             if not _missing(selection, found) and not any(result.problem for result in found):
-                complete.append(found)
+                complete[run] = found
         except LaunchError:  # a folder that cannot be read is no complete result
             continue
     if not complete:
@@ -140,7 +142,7 @@ def _newest(selection: Selection, runs: Iterable[str]) -> list[Result]:
             f"argument --from: no run in {project.OUT} has complete results of "
             f"{selection.listed}: run the pipeline without --from first"
         )
-    return max(complete, key=lambda found: max(result.finished for result in found))
+    return max(complete.items(), key=lambda item: max(result.finished for result in item[1]))
 
 
 def _find_all(selection: Selection, run: str) -> list[Result]:

@@ -1,18 +1,15 @@
 """The options of a launch as words that repeat it, without the values of its secrets."""
 
 import argparse
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from {{ cookiecutter.__package_name }} import runtime
 
+from . import cluster
 from .jobs import Job
 from .project import LaunchError
-
-_OPTION = re.compile(r"--?[^\W\d]")
-"""The beginning of an option, unlike that of a negative number."""
 
 _ANEW = {"run_name", "wait", "no-wait", "plan"}
 """Options that belong to one launch and not to what it launches."""
@@ -20,16 +17,24 @@ _ANEW = {"run_name", "wait", "no-wait", "plan"}
 _ADDED = ("--env", "--shard")
 """Options that may be repeated: a further one does not replace those before it."""
 
+Group = Sequence[str]
+"""An option and its values: ``--name=value``, ``-n=value`` or ``--names``, ``value``, ``value``."""
+
 
 @dataclass(frozen=True)
 class Words:
     """A command line without its job."""
 
-    words: Sequence[str]
+    options: Sequence[Group]
     hidden: Sequence[str] = ()
     """Options that are missing because their values are secret: ``--key``, or ``--env KEY``."""
 
-    def change(self, changes: Sequence[str], aliases: Mapping[str, set[str]]) -> list[str]:
+    @property
+    def words(self) -> list[str]:
+        """The options as one command line."""
+        return [word for group in self.options for word in group]
+
+    def change(self, changes: Sequence[Group], aliases: Mapping[str, set[str]]) -> list[str]:
         """Return the words with changes, each of which replaces the option that it names.
 
         Args:
@@ -40,9 +45,12 @@ class Words:
         Raises:
             LaunchError: The value of a secret option is missing.
         """
-        groups = list(_groups(changes))
-        named = {name for option, _ in groups for name in aliases.get(option, {option})}
-        variables = {f"{option} {key}" for option, key in _settings(groups)}
+        named = {name for group in changes for name in aliases.get(_name(group), {_name(group)})}
+        variables = {
+            f"{_name(group)} {_value(group).partition('=')[0]}"
+            for group in changes
+            if _shared(_name(group)) == "--env"
+        }
         missing = [option for option in self.hidden if not _is_given(option, named, variables)]
         if missing:
             examples = [f"{option}{'=' if ' ' in option else ' '}VALUE" for option in missing]
@@ -51,33 +59,23 @@ class Words:
                 "values that the job needs"
             )
         kept = [
-            word
-            for option, words in _groups(self.words)
-            if _shared(option) in _ADDED or not named & {option, _shared(option)}
-            for word in words
+            group
+            for group in self.options
+            if _shared(_name(group)) in _ADDED or not named & {_name(group), _shared(_name(group))}
         ]
-        return [*kept, *changes]
+        return Words([*kept, *changes]).words
 
     def without_jobs(self, jobs: Collection[str]) -> "Words":
         """Return the words of a pipeline without the options of some jobs."""
         return Words(
-            [
-                word
-                for option, words in _groups(self.words)
-                if option.partition(".")[2] not in jobs
-                for word in words
-            ],
+            [group for group in self.options if _name(group).partition(".")[2] not in jobs],
             [each for each in self.hidden if each.split(" ")[0].partition(".")[2] not in jobs],
         )
 
     def for_job(self, job: str) -> "Words":
         """Return the words of a job in a pipeline: ``--seed.fit``."""
         return Words(
-            [
-                _with_job(word, job) if index == 0 else word
-                for _, words in _groups(self.words)
-                for index, word in enumerate(words)
-            ],
+            [[_with_job(group[0], job), *group[1:]] for group in self.options],
             [
                 " ".join([f"{option.split(' ')[0]}.{job}", *option.split(" ")[1:]])
                 for option in self.hidden
@@ -85,12 +83,14 @@ class Words:
         )
 
 
-def value(option: str, words: Iterable[str]) -> str:
-    """Return the value of an option that takes one; empty if it is not there."""
-    for found, group in _groups(words):
-        if found == option:
-            return group[1] if len(group) > 1 else group[0].partition("=")[2]
-    return ""
+def split(words: Sequence[str], actions: Sequence[argparse.Action]) -> list[Group]:
+    """Split a command line into options, as argparse reads them.
+
+    Args:
+        words: The command line.
+        actions: The options of the job, and those of the launch if they are among the words.
+    """
+    return [group for option in runtime.split_options(words, actions) for group in _groups(option)]
 
 
 def of_launch(
@@ -108,7 +108,7 @@ def of_launch(
         inputs: The addresses of inputs, by option.
     """
     channels = {channel.option for channel in (*job.inputs, *job.outputs)}
-    words = [f"--{option}={address}" for option, address in inputs.items()]
+    groups = [[f"--{option}={address}"] for option, address in inputs.items()]
     hidden = []
     for option, value in typed:
         if option.removeprefix("--") in _ANEW | channels:
@@ -116,34 +116,27 @@ def of_launch(
         if option == "--env" and runtime.is_secret(key := (value or "").partition("=")[0]):
             hidden.append(f"--env {key}")
         else:
-            words.append(option if value is None else f"{option}={value}")
+            groups.append([option if value is None else f"{option}={value}"])
     shown, secrets = without_secrets(job, arguments)
-    return Words([*words, *shown], [*hidden, *secrets])
+    return Words([*groups, *shown], [*dict.fromkeys(hidden), *secrets])
 
 
 def of_request(job: Job, request: Mapping[str, Any]) -> Words:
     """Return the words that make a request of SageMaker again.
 
-    What has no option, such as the network, is taken from ``launch.toml`` as it is now. Addresses
-    that another step of a pipeline writes are left out.
+    What has no option, such as the network or a number of instances for each type, is taken from
+    ``launch.toml`` as it is now. Addresses that another step of a pipeline writes are left out.
     """
-    words = ["--backend=sagemaker"]
+    groups = [["--backend=sagemaker"]]
     options = {channel.name: channel.option for channel in job.inputs}
     for item in request.get("ProcessingInputs", []):
         option, source = options.get(item["InputName"]), item.get("S3Input", {})
         if option is None or not isinstance(source.get("S3Uri"), str):
             continue
-        words.append(f"--{option}={source['S3Uri'].rstrip('/')}")
+        groups.append([f"--{option}={source['S3Uri'].rstrip('/')}"])
         if source.get("S3DataDistributionType") == "ShardedByS3Key":
-            words.append(f"--shard={option}")
-    cluster = request.get("ProcessingResources", {}).get("ClusterConfig", {})
-    values = {
-        "instance_count": cluster.get("InstanceCount"),
-        "instance_type": cluster.get("InstanceType"),
-        "volume_size_in_gb": cluster.get("VolumeSizeInGB"),
-        "max_runtime_in_seconds": request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
-    }
-    words += [f"--{name}={value}" for name, value in values.items() if value is not None]
+            groups.append([f"--shard={option}"])
+    groups += [[f"--{name}={value}"] for name, value in cluster.to_options(request).items()]
     fingerprints = {f"FINGERPRINT_{option.upper()}" for option in options.values()}
     hidden = []
     for key, value in request.get("Environment", {}).items():
@@ -152,27 +145,23 @@ def of_request(job: Job, request: Mapping[str, Any]) -> Words:
         if runtime.is_secret(key):
             hidden.append(f"--env {key}")
         else:
-            words.append(f"--env={key}={value}")
+            groups.append([f"--env={key}={value}"])
     arguments = request.get("AppSpecification", {}).get("ContainerArguments", [])
     shown, secrets = without_secrets(job, arguments)
-    return Words([*words, *shown], [*hidden, *secrets])
+    return Words([*groups, *shown], [*hidden, *secrets])
 
 
-def without_secrets(job: Job, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the words of a job without its secret options, and the names of these."""
-    shown = runtime.hide_secrets(arguments, job.build_parser().actions)
-    secret = {index for index, word in enumerate(shown) if word != arguments[index]}
-    kept: list[str] = []
-    hidden: list[str] = []
-    index = 0
-    for option, words in _groups(arguments):
-        indices = range(index, index + len(words))
-        index += len(words)
-        if secret.isdisjoint(indices):
-            kept += words
+def without_secrets(job: Job, arguments: Sequence[str]) -> tuple[list[Group], list[str]]:
+    """Return the options of a job without its secret ones, and the names of these."""
+    kept: list[Group] = []
+    hidden: dict[str, str] = {}
+    for option in runtime.split_options(arguments, job.build_parser().actions):
+        if option.is_secret and any([option.value, *option.values]):
+            kept += [[flag] for flag in option.flags]
+            hidden.setdefault(option.action.dest if option.action else option.name, option.name)
         else:
-            hidden.append(option)
-    return kept, hidden
+            kept += _groups(option)
+    return kept, list(hidden.values())
 
 
 def hide(request: Mapping[str, Any], actions: Sequence[argparse.Action]) -> dict[str, Any]:
@@ -194,25 +183,22 @@ def hide(request: Mapping[str, Any], actions: Sequence[argparse.Action]) -> dict
     return shown
 
 
-def _groups(words: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield each option and its words, the option's own the first of them."""
-    option, group = "", list[str]()
-    for word in words:
-        if _OPTION.match(word):
-            if group:
-                yield option, group
-            option, group = word.partition("=")[0], []
-        group.append(word)
-    if group:
-        yield option, group
+def _groups(option: runtime.TypedOption) -> list[Group]:
+    """Return an option in the one form in which its name is told from its values."""
+    flags = [[flag] for flag in option.flags]
+    if not option.name:
+        return [option.values]
+    own = option.name if option.value is None else f"{option.name}={option.value}"
+    return [*flags, [own, *option.values]]
 
 
-def _settings(groups: Iterable[tuple[str, list[str]]]) -> Iterator[tuple[str, str]]:
-    """Yield ``--env``, with the name of a job in a pipeline, and the variable that it sets."""
-    for option, words in groups:
-        if _shared(option) == "--env":
-            setting = words[1] if len(words) > 1 else words[0].partition("=")[2]
-            yield option, setting.partition("=")[0]
+def _name(group: Group) -> str:
+    return group[0].partition("=")[0]
+
+
+def _value(group: Group) -> str:
+    """Return the first value of an option; empty if it has none."""
+    return group[1] if len(group) > 1 else group[0].partition("=")[2]
 
 
 def _is_given(hidden: str, named: Collection[str], variables: Collection[str]) -> bool:

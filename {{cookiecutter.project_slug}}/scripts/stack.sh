@@ -15,7 +15,7 @@ for python in .tools/bin/python .venv/bin/python python3 ''; do
 done
 [[ $python ]] || { echo "Python 3.11 or newer is needed here: make install" >&2; exit 1; }
 region=$(scripts/region.sh)
-project=$(sed -n 's/^name = "\(.*\)"/\1/p' pyproject.toml)
+project=$("$python" -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
 aws() { AWS_PAGER='' command aws --region "$region" --output text "$@"; }
 stack() { aws cloudformation "$1" --stack-name "$project" "${@:2}"; }
 

@@ -1,10 +1,12 @@
 """Where jobs run. Each backend is a module with ``run(launch, request) -> Run``."""
 
+import argparse
 from dataclasses import replace
 
 from .. import definition, prices
 from ..graph import Pipeline
 from ..options import Launch
+from ..project import LaunchError
 from ..run import Request, Run
 
 
@@ -14,6 +16,7 @@ def run(launch: Launch, request: Request) -> Run:
     Raises:
         LaunchError: The launch was rejected; nothing was started.
     """
+    _check_no_plan(launch.options)
     if launch.options.backend == "sagemaker":
         from . import sagemaker
 
@@ -32,6 +35,7 @@ def run_pipeline(pipeline: Pipeline) -> Run:
     Raises:
         LaunchError: The launch was rejected; nothing was started.
     """
+    _check_no_plan(pipeline.options)
     if pipeline.options.backend == "sagemaker":
         from . import execution, sources
 
@@ -54,7 +58,13 @@ def deploy(pipeline: Pipeline) -> str:
     """
     from . import execution
 
+    _check_no_plan(pipeline.options)
     return execution.deploy(pipeline, definition.build(pipeline))
+
+
+def _check_no_plan(options: argparse.Namespace) -> None:
+    if options.plan:
+        raise LaunchError("argument plan: launch.plan() returns the request and starts nothing")
 
 
 def clean() -> None:

@@ -304,8 +304,7 @@ class _Execution:
         except LaunchError as error:
             _print(f"the outputs of {job} cannot be looked up: {error}")
             return {}
-        config = (answer or {}).get("ProcessingOutputConfig", {})
-        return {item["OutputName"]: item["S3Output"]["S3Uri"] for item in config.get("Outputs", [])}
+        return s3.output_addresses(answer or {})
 
     def _report(
         self, status: str, execution: Mapping[str, Any], states: list[Mapping[str, Any]]

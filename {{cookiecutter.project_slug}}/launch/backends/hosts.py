@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from .. import cluster, folders, history, project, s3, words
+from .. import cluster, config, folders, history, project, s3, words
 from ..addresses import is_s3
 from ..folders import Claim, File
 from ..history import Recording
@@ -137,7 +137,7 @@ def _run(
         }
         # Last, because what is claimed in S3 stays claimed.
         in_s3 = [address for address in launch.outputs.values() if is_s3(address)]
-        s3.claim_all(in_s3, {"job": launch.name})
+        s3.claim_all(in_s3, {"job": launch.name}, config.output_key(launch.job.name))
         recording.begin()
         try:
             with make_runner(workspace) as runner:
@@ -177,7 +177,7 @@ def facts(launch: Launch, request: Request) -> dict[str, Any]:
         "inputs": dict(launch.inputs),
         "content": {option: history.content(place) for option, place in launch.inputs.items()},
         "outputs": dict(launch.outputs),
-        "words": list(repeated.words),
+        "options": list(repeated.options),
         "hidden": list(repeated.hidden),
         "request": words.hide(request, launch.job.build_parser().actions),
     }
@@ -357,7 +357,7 @@ def _publish(
             if option in claims:
                 claims[option].publish(folder)
             else:
-                s3.publish(folder, launch.outputs[option])
+                s3.publish(folder, launch.outputs[option], config.output_key(launch.job.name))
             del unpublished[option]
     except BaseException as error:
         kept = [_keep(launch, folder) for folder in unpublished.values() if folder.exists()]

@@ -173,5 +173,4 @@ def _addresses(client: Any, state: Mapping[str, Any]) -> dict[str, str]:
         if error.response["Error"]["Code"] not in aws.NOT_FOUND:
             raise
         return {}
-    outputs = described.get("ProcessingOutputConfig", {}).get("Outputs", [])
-    return {item["OutputName"]: item["S3Output"]["S3Uri"] for item in outputs}
+    return s3.output_addresses(described)

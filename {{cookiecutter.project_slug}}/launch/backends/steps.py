@@ -12,7 +12,7 @@ from ..metric import Metric, MetricError
 from ..options import Launch
 from ..project import LaunchError
 from ..run import ExitCode, Request, Run
-from ..words import Words
+from ..words import Group, Words
 
 
 def run(pipeline: Pipeline, run_job: Callable[[Launch, Request], Run]) -> Run:
@@ -94,7 +94,7 @@ def _facts(pipeline: Pipeline) -> dict[str, Any]:
             for launch in launches
             for option, address in launch.outputs.items()
         },
-        "words": list(repeated.words),
+        "options": list(repeated.options),
         "hidden": list(repeated.hidden),
         "steps": {launch.job.name: launch.name for launch in launches},
     }
@@ -102,12 +102,15 @@ def _facts(pipeline: Pipeline) -> dict[str, Any]:
 
 def _words(pipeline: Pipeline) -> Words:
     """Return the options of a run, each for the job that takes it."""
-    kept = [f"--backend={pipeline.options.backend}", *([] if pipeline.cache else ["--no-cache"])]
+    kept: list[Group] = [[f"--backend={pipeline.options.backend}"]]
+    if not pipeline.cache:
+        kept.append(["--no-cache"])
     if pipeline.metric:
-        kept.append(f"--{pipeline.metric.option}={pipeline.metric.limit}")
+        kept.append([f"--{pipeline.metric.option}={pipeline.metric.limit}"])
     if pipeline.selection.skipped:
-        kept.append(f"--from={pipeline.steps[0].job}")
-        kept += {f"--from_run={result.run}" for result in pipeline.reused.values()}
+        kept.append([f"--from={pipeline.steps[0].job}"])
+        found_in = {result.found_in for result in pipeline.reused.values()}
+        kept += [[f"--from_run={run}"] for run in found_in]
     hidden: list[str] = []
     for launch in (step.launch for step in pipeline.steps):
         typed = [option for option in launch.typed if option[0] != "--backend"]
@@ -117,7 +120,7 @@ def _words(pipeline: Pipeline) -> Words:
             if option not in launch.upstream
         }
         own = words.of_launch(launch.job, typed, launch.arguments, inputs).for_job(launch.job.name)
-        kept += own.words
+        kept += own.options
         hidden += own.hidden
     return Words(kept, hidden)
 

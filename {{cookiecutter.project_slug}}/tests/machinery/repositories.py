@@ -23,3 +23,11 @@ def make_repository(
     monkeypatch.setattr(project, "ROOT", root)
     monkeypatch.setattr(project, "OUT", root / "out")
     return root
+
+
+def add_options(root: Path, job: str, *options: str) -> None:
+    """Add options to a job; each is what ``add_argument`` takes, as it is written."""
+    file = root / "entrypoints" / f"{job}.py"
+    before, after = file.read_text().split("    return parser\n")
+    added = "".join(f"    parser.add_argument({option})\n" for option in options)
+    file.write_text(f"{before}{added}    return parser\n{after}")

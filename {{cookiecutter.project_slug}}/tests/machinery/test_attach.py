@@ -14,6 +14,7 @@ from launch import LaunchError, detail, repeat
 from launch.__main__ import main
 from launch.backends.logs import GROUP
 from launches import Launches, job_step
+from repositories import add_options
 
 ID = "20261130-120000-abc123"
 HIDDEN = "hunter2"
@@ -304,6 +305,73 @@ def test_a_secret_variable_must_be_given_again(launches: Launches) -> None:
     make_data(launches)
     with pytest.raises(LaunchError, match="--env TOKEN=VALUE"):
         repeat.prepare(["r"])
+
+
+TYPES = ("ml.m5.4xlarge", "ml.c5.4xlarge")
+
+
+def several_types(first: int, second: int) -> dict[str, Any]:
+    """Return the instances of a job with two types, as SageMaker answers."""
+    preferences = [
+        {"InstanceType": name, "InstanceCount": count}
+        for name, count in zip(TYPES, (first, second), strict=True)
+    ]
+    return {"ClusterConfig": {"InstancePreferences": preferences, "VolumeSizeInGB": 30}}
+
+
+def test_several_instance_types_are_repeated(
+    launches: Launches, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = make_data(launches)
+    launches.jobs[name]["ProcessingResources"] = several_types(4, 4)
+    answered = launches.jobs[name]["ProcessingResources"]["ClusterConfig"]
+    answered |= {"SelectedInstanceType": TYPES[1], "SelectedInstanceCount": 4}
+    request, told = planned(capsys, "r", "--env=TOKEN=new", "--image=image")
+    assert request["ProcessingResources"] == several_types(4, 4)
+    assert "instances" not in told
+    request, _ = planned(capsys, "r", "--env=TOKEN=x", "--image=image", "--instance_count=2")
+    assert request["ProcessingResources"] == several_types(2, 2)
+    assert main(["show", "r"]) == 0
+    shown = capsys.readouterr().out
+    assert f"4 x {TYPES[1]}" in shown
+    assert f"--instance_type={','.join(TYPES)}" in shown
+
+
+def test_a_number_for_each_instance_type_is_said_to_be_left_out(
+    launches: Launches, small_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = make_data(launches)
+    launches.jobs[name]["ProcessingResources"] = several_types(4, 2)
+    words = ["r", "--env=TOKEN=new", "--image=image"]
+    request, told = planned(capsys, *words)
+    assert request["ProcessingResources"]["ClusterConfig"]["InstanceType"] == "ml.m5.xlarge"
+    old = f"4 x {TYPES[0]} or 2 x {TYPES[1]}"
+    assert f"instances: {old} → 1 x ml.m5.xlarge" in told
+    assert "instances:" not in planned(capsys, *words, "--instance_type=ml.m5.large")[1]
+    heading = "[[request.ProcessingResources.ClusterConfig.InstancePreferences]]"
+    table = small_pipeline / "launch.toml"
+    text = table.read_text()
+    for kind, count in zip(TYPES, (4, 2), strict=True):
+        text += f'\n{heading}\nInstanceType = "{kind}"\nInstanceCount = {count}\n'
+    table.write_text(text)
+    request, told = planned(capsys, *words)
+    assert request["ProcessingResources"] == several_types(4, 2)
+    assert "instances:" not in told
+
+
+def test_a_secret_option_is_hidden_however_it_was_typed(
+    launches: Launches, small_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_options(small_pipeline, "fit", '"-k", "--api_key"')
+    application: dict[str, Any] = {"ImageUri": "registry/image@sha256:old"}
+    for typed in ([f"-k{HIDDEN}"], ["--api_key", f"-my {HIDDEN}"]):
+        application["ContainerArguments"] = [*typed, "--seed", "3"]
+        launches.add_job(f"small-fit-{ID}", tags=own("fit"), AppSpecification=application)
+        assert main(["show", "r"]) == 0
+        assert main(["again", "r"]) == 2
+        shown = capsys.readouterr()
+        assert HIDDEN not in shown.out + shown.err
+        assert f"add {'-k' if len(typed) == 1 else typed[0]} VALUE with" in shown.err
 
 
 # Executions

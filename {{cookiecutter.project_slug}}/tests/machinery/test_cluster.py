@@ -90,3 +90,27 @@ def test_sharded_inputs_are_those_of_the_request() -> None:
     ]
     assert cluster.sharded_inputs({"ProcessingInputs": items}) == {"a"}
     assert cluster.sharded_inputs({}) == set()
+
+
+def test_instances_become_options_again() -> None:
+    several = request(InstancePreferences=[{"InstanceType": "a"}, {"InstanceType": "b"}])
+    several["ProcessingResources"]["ClusterConfig"] |= {"InstanceCount": 4, "VolumeSizeInGB": 50}
+    options = {"instance_type": "a,b", "instance_count": 4, "volume_size_in_gb": 50}
+    assert cluster.to_options(several) == options
+    cluster.settle(several)
+    assert cluster.to_options(several) == options
+    one = {**request(InstanceType="a"), "StoppingCondition": {"MaxRuntimeInSeconds": 5}}
+    options = {"instance_type": "a", "instance_count": 1, "max_runtime_in_seconds": 5}
+    assert cluster.to_options(one) == options
+    assert cluster.to_options({}) == {}
+
+
+def test_a_count_for_each_type_has_no_options() -> None:
+    preferences = [
+        {"InstanceType": "a", "InstanceCount": 4},
+        {"InstanceType": "b", "InstanceCount": 2},
+    ]
+    made = request(InstancePreferences=preferences, VolumeSizeInGB=50)
+    assert cluster.has_several_counts(made)
+    assert cluster.to_options(made) == {"volume_size_in_gb": 50}
+    assert cluster.describe(made) == "4 x a or 2 x b"

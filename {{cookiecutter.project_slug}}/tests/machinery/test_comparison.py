@@ -231,3 +231,11 @@ def test_a_metric_that_is_missing_in_the_table_is_none(small_pipeline: Path) -> 
 @pytest.mark.parametrize("name", ["launched/e1", "small-launched/e1", "small/e1", f"{ARN}/e1"])
 def test_an_execution_is_found_by_each_of_its_names(name: str) -> None:
     assert names_of(name) == ["e1"]
+
+
+def test_a_run_is_found_by_the_name_of_a_launch(small_pipeline: Path) -> None:
+    done = launch("make_data", input_path=small_pipeline / "raw", run_name="mine")
+    short = done.name.removeprefix("small-")
+    for name in (done.name, short):
+        assert "mine" in names_of(name)
+    assert "20260101-000000-abcdef" in names_of("fit-20260101-000000-abcdef")

@@ -20,7 +20,7 @@ from launch import list as list_launches
 from launch.__main__ import main
 from launch.backends import local
 from launch.history import Recording
-from repositories import REPOSITORY
+from repositories import REPOSITORY, add_options
 
 HIDDEN = "hunter2"
 RUN = """
@@ -123,6 +123,96 @@ def test_secrets_are_not_kept(data: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "blue" in shown
 
 
+KEY = '"-k", "--key"'
+NUMBER = '"-n", "--number", default=""'
+TOKENS = '"--tokens", nargs="+"'
+QUIET = '"-q", "--quiet", action="store_true"'
+SECRETS = [
+    (["-k", HIDDEN], ["-k"]),
+    ([f"-k{HIDDEN}"], ["-k"]),
+    ([f"-k={HIDDEN}"], ["-k"]),
+    ([f"-qk{HIDDEN}"], ["-k"]),
+    ([f"--key={HIDDEN}"], ["--key"]),
+    (["--key", HIDDEN, "-k", HIDDEN], ["--key"]),
+    (["--key", f"-my {HIDDEN} phrase"], ["--key"]),
+    (["--key", f"--my {HIDDEN} phrase"], ["--key"]),
+    (["--key", f"-my={HIDDEN} phrase"], ["--key"]),
+    (["--tokens", "a", f"-my {HIDDEN}", HIDDEN], ["--tokens"]),
+    (["--tokens", HIDDEN, "--tokens", HIDDEN], ["--tokens"]),
+    (["--env", f"TOKEN={HIDDEN}", f"--env=TOKEN={HIDDEN}"], ["--env TOKEN"]),
+]
+
+
+@pytest.mark.parametrize(("typed", "hidden"), SECRETS, ids=[" ".join(each) for each, _ in SECRETS])
+def test_a_secret_is_hidden_however_it_is_typed(
+    data: Path, typed: list[str], hidden: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_options(data.parent, "probe", KEY, TOKENS, NUMBER, QUIET)
+    words = ["--input_path", str(data), "--do", "a", "-my b", *typed, "-n5", "--run_name", "r"]
+    assert main(["probe", *words]) == 0
+    for file in history.root().rglob("*"):
+        assert not file.is_file() or HIDDEN not in file.read_text()
+    assert history.request(only())["hidden"] == hidden
+    capsys.readouterr()
+    assert main(["show", "probe"]) == 0
+    shown = capsys.readouterr().out
+    assert HIDDEN not in shown
+    assert "phrase" not in shown
+    assert main(["again", "r"]) == 2
+    example = "--env TOKEN=VALUE" if "--env" in typed else f"{hidden[0]} VALUE with"
+    told = capsys.readouterr().err
+    assert f"add {example}" in told
+    assert HIDDEN not in told
+    anew = [typed[0], f"-my {HIDDEN}"] if typed[0] in ("--key", "--tokens") else typed
+    assert main(["again", "r", *anew]) == 0
+    repeated = arguments_of(listing.newest(9).entries[0])
+    assert (repeated["do"], repeated["number"]) == (["a", "-my b"], "5")
+    assert repeated["quiet"] == typed[0].startswith("-q")
+
+
+def test_a_secret_is_hidden_in_a_pipeline(
+    small_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_options(small_pipeline, "fit", KEY, NUMBER)
+    words = ["--input_path.make_data", str(small_pipeline / "raw"), "--report", '{"score": 0.95}']
+    words += ["--env.fit", f"TOKEN={HIDDEN}", "-n=v1.5", "--label", "-my label"]
+    forms = [
+        ["--key.fit", HIDDEN],
+        [f"--key.fit={HIDDEN}"],
+        [f"-k{HIDDEN}"],
+        [f"-k.fit={HIDDEN}"],
+        ["--key.fit", f"-my {HIDDEN} phrase"],
+    ]
+    for number, typed in enumerate(forms):
+        run = f"run{number}"
+        assert main(["pipeline", *words, *typed, "--run_name", run]) == 0
+        for file in history.root().rglob("*"):
+            assert not file.is_file() or HIDDEN not in file.read_text()
+        capsys.readouterr()
+        assert main(["show", run]) == 0
+        assert main(["again", run, "--env", "TOKEN=x"]) == 2
+        shown = capsys.readouterr()
+        name = "-k.fit" if typed[0].startswith("-k") else "--key.fit"
+        assert f"add {name} VALUE with" in shown.err
+        assert "phrase" not in shown.out + shown.err
+        assert HIDDEN not in shown.out + shown.err
+        assert main(["again", run, "--env.fit", "TOKEN=x", *forms[1 - number]]) == 0
+    fit = next(entry for entry in listing.newest(9).entries if entry.job == "fit")
+    assert arguments_of(fit)["number"] == "v1.5"
+    made = next(entry for entry in listing.newest(9).entries if entry.job == "make_data")
+    assert arguments_of(made)["label"] == "-my label"
+
+
+def test_a_short_option_replaces_the_long_one(data: Path) -> None:
+    add_options(data.parent, "probe", NUMBER, QUIET)
+    first = launch("probe", input_path=data, number=4, quiet=True, run_name="r")
+    assert arguments(first)["number"] == "4"
+    assert main(["again", "r", "-n5"]) == 0
+    assert arguments_of(listing.newest(9).entries[0])["number"] == "5"
+    assert (history.request(listing.newest(9).entries[0])["options"]).count(["-n=5"]) == 1
+    assert ["--number=4"] not in history.request(listing.newest(9).entries[0])["options"]
+
+
 def test_a_history_that_cannot_be_written_does_not_fail_the_job(
     data: Path, small_project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +236,46 @@ def test_a_disk_that_fills_up_ends_the_history_only(
         recording.end(Run("small-probe-1", "Completed", {}))
         recording.write("more\n")
     assert "No space left" in capsys.readouterr().err
+
+
+def test_a_log_that_cannot_be_written_ends_the_log_only(
+    small_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert small_project.exists()
+    with history.recording("small-probe-1", _facts) as recording:
+        recording.begin()
+        log = recording._log
+        assert log
+        os.close(log.fileno())
+        recording.write("lost\n")
+        assert "log is not kept" in capsys.readouterr().err
+        history.request_stop(only())
+        assert (only().status, recording.stop_requested) == ("Stopping", True)
+        recording.end(Run("small-probe-1", "Completed", {"seen": "there"}))
+    assert (only().status, only().outputs) == ("Completed", {"seen": "there"})
+
+
+def _facts() -> dict[str, Any]:
+    return {"job": "probe", "run": "r", "backend": "local", "outputs": {"seen": "planned"}}
+
+
+def test_a_stopped_launch_has_no_outputs(small_project: Path) -> None:
+    assert small_project.exists()
+    with history.recording("small-probe-1", _facts) as recording:
+        recording.begin()
+        assert only().outputs == {"seen": "planned"}
+        recording.end(Run("small-probe-1", "Stopped", {}))
+    assert only().outputs == {}
+
+
+@pytest.mark.parametrize("plan", [True, False])
+def test_a_plan_starts_nothing_in_python(data: Path, plan: bool) -> None:
+    if plan:
+        with pytest.raises(LaunchError, match="plan"):
+            launch("probe", input_path=data, plan=plan)
+        assert history.names() == []
+    else:
+        assert launch("probe", input_path=data, plan=plan).status == "Completed"
 
 
 def test_a_log_does_not_grow_without_limit(
@@ -308,6 +438,12 @@ def test_a_launch_that_cannot_be_stopped_says_what_to_do(
 # Again
 
 
+def arguments_of(entry: Any) -> dict[str, Any]:
+    """Return the options in the record of a launch's first output."""
+    found: dict[str, Any] = detail.show(entry.name).record["arguments"]
+    return found
+
+
 def arguments(run: Run) -> dict[str, Any]:
     record = json.loads(Path(run.outputs["output_path"], "job.json").read_text())
     found: dict[str, Any] = record["arguments"]
@@ -408,11 +544,11 @@ def test_a_run_that_began_at_a_job_is_repeated_from_there(small_pipeline: Path) 
     report = ["--report", '{"score": 0.95}']
     assert main(["pipeline", *words, *report, "--run_name", "whole"]) == 0
     assert main(["again", "whole", "--from", "fit", "--run_name", "part"]) == 0
-    assert main(["again", "part", "--run_name", "again"]) == 0
-    assert [entry.job for entry in listing.newest(9).entries if entry.run == "again"] == [
-        "fit",
-        "pipeline",
-    ]
+    assert main(["again", "part", "--from_run", "part", "--run_name", "again"]) == 0
+    repeated = [entry for entry in listing.newest(9).entries if entry.run == "again"]
+    assert [entry.job for entry in repeated] == ["fit", "pipeline"]
+    kept = history.request(repeated[-1])["options"]
+    assert ["--from_run=part"] in kept
 
 
 def test_a_failed_run_names_the_job_that_has_failed(

@@ -65,6 +65,28 @@ def test_the_newest_is_listed_first_with_everything_about_it(
     assert third["started"] == "2026-11-30T12:01:00+00:00"
 
 
+def test_the_instance_type_that_was_selected_is_listed(
+    launches: Launches, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preferences = [
+        {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 4},
+        {"InstanceType": "ml.c5.4xlarge", "InstanceCount": 2},
+    ]
+    cluster = {"InstancePreferences": preferences, "VolumeSizeInGB": 30}
+    selected = {"SelectedInstanceType": "ml.c5.4xlarge", "SelectedInstanceCount": 2}
+    resources = {"ClusterConfig": {**cluster, **selected}}
+    launches.add_job(f"small-probe-{ID}", tags=own(), ProcessingResources=resources)
+    name = "small-probe-20261130-120000-abc124"
+    resources = {"ClusterConfig": {**cluster, "SelectedInstanceType": "ml.c5.4xlarge"}}
+    launches.add_job(name, tags=own(), minutes=-1, ProcessingResources=resources)
+    name = "small-probe-20261130-120000-abc125"
+    resources = {"ClusterConfig": cluster}
+    launches.add_job(name, "InProgress", minutes=-2, ProcessingResources=resources)
+    instances = [entry["instance"] for entry in listed(capsys)]
+    waiting = "4 x ml.m5.4xlarge/ml.c5.4xlarge"
+    assert instances == ["2 x ml.c5.4xlarge", "2 x ml.c5.4xlarge", waiting]
+
+
 @pytest.mark.parametrize("readable", [True, False], ids=["tags", "no tags"])
 def test_launches_of_a_project_whose_name_begins_the_same_way_never_appear(
     launches: Launches, faults: Faults, readable: bool, capsys: pytest.CaptureFixture[str]

@@ -157,6 +157,19 @@ def test_the_first_host_that_fails_stops_the_others(data: Path, small_project: P
     assert all(".launches" in path.parts for path in files)  # the history of the launch
 
 
+def test_results_in_s3_are_encrypted_with_the_key_of_the_outputs(
+    data: Path, small_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = '[request.ProcessingOutputConfig]\nKmsKeyId = "the-key"\n'
+    (small_project / "launch.toml").write_text(table)
+    keys: list[str | None] = []
+    monkeypatch.setattr("launch.s3.check_new", lambda _: None)
+    monkeypatch.setattr("launch.s3.claim_all", lambda _1, _2, key=None: keys.append(key))
+    monkeypatch.setattr("launch.s3.publish", lambda _1, _2, key=None: keys.append(key))
+    launch("probe", input_path=data, output_path="s3://bucket/seen")
+    assert keys == ["the-key", "the-key"]
+
+
 def test_hosts_that_write_the_same_name_fail(data: Path) -> None:
     run = launch("probe", input_path=data, do=["collide"], instance_count=2)
     assert run.status == "Failed"

@@ -175,6 +175,8 @@ def actions() -> list[argparse.Action]:
     parser.add_argument("-v", "--verbose", action="store_true")
     parser.add_argument("-k", "--api_token", nargs="*")
     parser.add_argument("--login", dest="password")
+    parser.add_argument("--2fa_key")
+    parser.add_argument("--keep")
     return parser.actions
 
 
@@ -197,6 +199,8 @@ COMMANDS = [
     ("-j S3NT S3NT", "-j *** ***"),
     ("-jS3NT", "-j***"),
     ("-seed S3NT", "-seed ***"),
+    ("--2fa_key=S3NT", "--2fa_key=***"),
+    ("-keep=S3NT", "-k***"),
 ]
 
 
@@ -208,6 +212,33 @@ def test_secrets_are_hidden_in_a_command_line(
     message = f"unrecognized arguments: {typed}"
     hidden = runtime.hide_in_message(message, typed.split(), actions)
     assert hidden == f"unrecognized arguments: {shown}"
+
+
+@pytest.mark.parametrize("phrase", ["-my S3NT phrase", "--my S3NT phrase", "-my=S3NT phrase"])
+def test_a_value_may_begin_with_a_dash(actions: list[argparse.Action], phrase: str) -> None:
+    words = ["--login", phrase, "--seed", "1"]
+    assert runtime.hide_secrets(words, actions) == ["--login", "***", "--seed", "1"]
+    (login, seed) = runtime.split_options(words, actions)
+    assert (login.name, login.values, seed.values) == ("--login", [phrase], ["1"])
+
+
+def test_a_misspelt_option_is_hidden_with_blanks_in_its_value(
+    actions: list[argparse.Action],
+) -> None:
+    words = ["--seed", "1", "--lgin=my S3NT", "-login=my S3NT", "-jmy S3NT"]
+    shown = ["--seed", "1", "--lgin=***", "-l***", "-j***"]
+    assert runtime.hide_secrets(words, actions) == shown
+    assert runtime.hide_secrets(words[2:], actions) == shown[2:]
+
+
+def test_options_are_split_as_argparse_reads_them(actions: list[argparse.Action]) -> None:
+    words = ["-vkS3NT", "--api_token", "a", "-1", "--seed=1"]
+    flagged, several, seed = runtime.split_options(words, actions)
+    assert (flagged.flags, flagged.name, flagged.value) == (["-v"], "-k", "S3NT")
+    assert (several.name, several.value, several.values) == ("--api_token", None, ["a", "-1"])
+    assert (seed.name, seed.value, seed.is_secret) == ("--seed", "1", False)
+    assert flagged.is_secret
+    assert several.is_secret
 
 
 def test_secrets_are_hidden_as_argparse_quotes_them(actions: list[argparse.Action]) -> None:

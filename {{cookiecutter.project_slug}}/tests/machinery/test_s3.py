@@ -958,3 +958,13 @@ class TestErrors:
 
     def test_looks_at_the_console_of_the_region(self) -> None:
         assert REGION in aws.console()
+
+
+def test_outputs_that_are_not_in_s3_have_no_address() -> None:
+    outputs = [
+        {"OutputName": "model", "S3Output": {"S3Uri": "s3://b/model"}},
+        {"OutputName": "features", "FeatureStoreOutput": {"FeatureGroupName": "g"}},
+    ]
+    found = s3.output_addresses({"ProcessingOutputConfig": {"Outputs": outputs}})
+    assert found == {"model": "s3://b/model"}
+    assert s3.output_addresses({}) == {}

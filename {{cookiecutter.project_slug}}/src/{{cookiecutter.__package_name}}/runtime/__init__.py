@@ -13,7 +13,7 @@ from .option_types import at_least, existing_dir, existing_file, finished_output
 from .parser import JobParser
 from .progress_bar import progress
 from .records import Record, check_listing, check_output, record_names
-from .secret_options import hide_in_message, hide_secrets
+from .secret_options import TypedOption, hide_in_message, hide_secrets, split_options
 
 __all__ = [
     "FINISHED",
@@ -25,6 +25,7 @@ __all__ = [
     "JobError",
     "JobParser",
     "Record",
+    "TypedOption",
     "at_least",
     "check_listing",
     "check_output",
@@ -40,5 +41,6 @@ __all__ = [
     "main",
     "progress",
     "record_names",
+    "split_options",
     "this_host",
 ]
