@@ -36,7 +36,6 @@ _STATUS = {"Succeeded": "Completed", "Executing": "InProgress", "CompletedWithFa
 
 _ID = r"\d{8}-\d{6}-[a-z0-9]{6}"
 _EXECUTION = re.compile(r"arn:[^:]+:sagemaker:[^:]*:\d*:pipeline/([^/]+)/execution/([^/]+)")
-_NOT_FOUND = ("ResourceNotFound", "ResourceNotFoundException", "ValidationException")
 
 Description = Mapping[str, Any]
 
@@ -158,7 +157,7 @@ class Account:
                 try:
                     return act()
                 except ClientError as error:
-                    if error.response["Error"]["Code"] in _NOT_FOUND and operation:
+                    if error.response["Error"]["Code"] in aws.NOT_FOUND and operation:
                         return None
                     raise
         except LaunchError as error:
