@@ -4,55 +4,40 @@
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/stamp.sh >/dev/null # stops where there is no commit
 command -v docker >/dev/null || { echo "Docker is needed here: https://docs.docker.com/engine/install" >&2; exit 1; }
+repository=$(scripts/repository.sh)
 
-# The image and its stamp come from one tree of git, which has the files that .dockerignore lets in and
-# the settings as they are now: neither a file that git ignores nor one that is saved from here on gets
-# into an image. What git writes to do so goes to a temporary folder.
+# The image, its stamp and its settings come from one tree of git: neither a file that git ignores nor one
+# that is saved from here on gets into an image.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-sources=(Dockerfile .dockerignore)
-while IFS= read -r path; do sources+=(":(glob)$path"); done < <(sed -n 's/^!//p' .dockerignore)
-settings=(scripts/base_image.sh scripts/setting.sh)
-while IFS= read -r path; do settings+=("$path"); done < <(
-    git ls-files --cached --others --exclude-standard -- aws.env image.env .python-version
-)
-mkdir -p "$work/objects/info"
-(cd "$(git rev-parse --git-path objects)" && pwd) >"$work/objects/info/alternates"
-# With the time of the index, by which git knows which files it must read again.
-cp -p "$(git rev-parse --git-path index)" "$work/index"
-export GIT_INDEX_FILE=$work/index GIT_OBJECT_DIRECTORY=$work/objects
-git add --all -- "${sources[@]}" "${settings[@]}"
-tree=$(git write-tree)
-stamp=$(scripts/stamp.sh)
+described=$(scripts/tree.sh "$work/new")
+value() { sed -n "s/^$1=//p" <<<"$described"; }
 # Docker takes files of one size and date for the same, if the folder has the same name.
-context=$work/$tree
-mkdir "$context" "$work/settings"
-git archive "$tree" -- "${sources[@]}" | tar -x -C "$context"
-git ls-tree -z --name-only "$tree" -- "${settings[@]}" | xargs -0 git archive "$tree" -- | tar -x -C "$work/settings"
-unset GIT_INDEX_FILE GIT_OBJECT_DIRECTORY
+context=$work/$(value tree)
+mv "$work/new" "$context"
 TZ=UTC find "$context" -exec touch -h -t 197001010000 {} +
+stamp=$(value stamp)
+image=$repository:$stamp
 
-image=$(scripts/setting.sh ECR_REPOSITORY):$stamp
-links=$(cd "$work/settings" && find . -type l)
-if [[ $links ]]; then
-    echo "${links#./} must be a file, not a symbolic link: git knows nothing of what it points to" >&2
-    exit 1
-fi
 # A misspelled key would otherwise be ignored.
 keys='BASE_IMAGE|SYSTEM_PACKAGES|BASE_PACKAGES'
-if [[ -e $work/settings/image.env ]]; then
-    unknown=$(LC_ALL=C sed $'1s/^\xEF\xBB\xBF//' "$work/settings/image.env" |
-        LC_ALL=C grep -Evn "^[[:space:]]*(#.*)?$|^[[:space:]]*(export[[:space:]]+)?($keys)[[:space:]]*=" || true)
+assignment="^[[:space:]]*(export[[:space:]]+)?($keys)[[:space:]]*="
+if [[ -e $context/image.env ]]; then
+    unknown=$(LC_ALL=C sed $'1s/^\xEF\xBB\xBF//' "$context/image.env" |
+        LC_ALL=C grep -Evn "^[[:space:]]*(#.*)?$|$assignment" || true)
     if [[ $unknown ]]; then
         echo "image.env can set only ${keys//|/, }. Line ${unknown%%$'\n'*}" >&2
         exit 1
     fi
 fi
-base=$("$work/settings/scripts/base_image.sh")
-system_packages=$("$work/settings/scripts/setting.sh" SYSTEM_PACKAGES)
-base_packages=$("$work/settings/scripts/setting.sh" BASE_PACKAGES)
+if misplaced=$(LC_ALL=C grep -En "$assignment" aws.env 2>/dev/null); then
+    echo "aws.env cannot set ${keys//|/, }: move them to image.env. Line ${misplaced%%$'\n'*}" >&2
+    exit 1
+fi
+base=$("$context/scripts/base_image.sh")
+system_packages=$("$context/scripts/setting.sh" SYSTEM_PACKAGES)
+base_packages=$("$context/scripts/setting.sh" BASE_PACKAGES)
 
 # The package index that pip uses here, and the passwords of ~/.netrc: the build can read them, the
 # image does not hold them.
@@ -71,6 +56,7 @@ docker buildx build \
     --build-arg "SYSTEM_PACKAGES=$system_packages" \
     --build-arg "BASE_PACKAGES=$base_packages" \
     --build-arg "SOURCE_COMMIT=$stamp" \
+    --label "environment=$(value environment)" \
     --tag "$image" \
     "$@" "$context"
 echo "$image"
