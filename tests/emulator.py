@@ -261,7 +261,12 @@ class Emulator(ControlPlane):
             manifest = self._registry(f"{repository}/manifests/{tag}")
             digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
             image = {"imageManifest": manifest, "imageTag": tag, "imageDigest": digest}
-            ecr.put_image(repositoryName=repository, **image)
+            # Of the tags of an image, moto lists one.
+            with suppress(
+                ecr.exceptions.ImageAlreadyExistsException,
+                ecr.exceptions.ImageTagAlreadyExistsException,
+            ):
+                ecr.put_image(repositoryName=repository, **image)
 
     def _registry(self, path: str) -> str:
         secret = base64.b64encode(f"AWS:{registry.ECR_PASSWORD}".encode()).decode()

@@ -1,17 +1,22 @@
 """The engine that tests build with, and servers on loopback: a registry, and AWS's APIs."""
 
+import base64
+import hashlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bcrypt
+import boto3
 import pytest
 
 ACCOUNT = "123456789012"
@@ -22,6 +27,9 @@ ECR = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
 
 ECR_PASSWORD = f"{ACCOUNT}-auth-token"
 """What moto gives for ``aws ecr get-login-password``."""
+
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+"""The media type of an image's manifest."""
 
 _START_SECONDS = 30.0
 
@@ -96,24 +104,65 @@ auth: {{htpasswd: {{realm: tests, path: "{folder}/htpasswd"}}}}
         yield server
 
 
-def docker_client(folder: Path, images: Server) -> dict[str, str]:
+def docker_client(folder: Path, images: Server, moto: Server | None = None) -> dict[str, str]:
     """Write a ``docker`` for which the addresses of ECR are those of a registry on loopback.
+
+    Args:
+        folder: Where it is written.
+        images: The registry.
+        moto: Whose ECR knows what was pushed from then on, as ECR does by itself.
 
     Returns:
         The variables with which it is the one that is found.
     """
     file = folder / "bin" / "docker"
     file.parent.mkdir(exist_ok=True)
+    docker = shutil.which("docker")
+    tell = f"{sys.executable} {__file__} {images.address} {moto.address}" if moto else ":"
     file.write_text(f"""\
 #!/usr/bin/env bash
 ecr='[0-9]{{12}}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.com'
 words=()
 for word in "$@"; do words+=("$(sed -E "s/$ecr/{images.address}/g" <<<"$word")"); done
-exec {shutil.which("docker")} "${{words[@]}}"
+[[ $1 == push ]] || exec {docker} "${{words[@]}}"
+{docker} "${{words[@]}}" && {tell} "$2"
 """)
     file.chmod(0o755)
     path = os.pathsep.join([str(file.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
     return {"PATH": path, "DOCKER_CONFIG": str(folder / "docker")}
+
+
+def get(images: str, path: str) -> tuple[str, bytes]:
+    """Media type and contents of something in a registry."""
+    user = base64.b64encode(f"AWS:{ECR_PASSWORD}".encode()).decode()
+    headers = {"Authorization": f"Basic {user}", "Accept": MANIFEST}
+    request = urllib.request.Request(f"http://{images}/v2/{path}", headers=headers)
+    with urllib.request.urlopen(request) as response:  # noqa: S310
+        return response.headers["Content-Type"], response.read()
+
+
+def ecr_client(moto: str, region: str) -> Any:
+    return boto3.client(
+        "ecr",
+        endpoint_url=f"http://{moto}",
+        region_name=region,
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",  # noqa: S106
+    )
+
+
+def _tell_ecr(images: str, moto: str, address: str) -> None:
+    """Let the API know the image in a registry whose address is that of ECR."""
+    registry, _, name = address.partition("/")
+    repository, _, tag = name.partition(":")
+    media_type, manifest = get(images, f"{repository}/manifests/{tag}")
+    ecr_client(moto, registry.split(".")[3]).put_image(
+        repositoryName=repository,
+        imageTag=tag,
+        imageManifest=manifest.decode(),
+        imageManifestMediaType=media_type,
+        imageDigest=f"sha256:{hashlib.sha256(manifest).hexdigest()}",
+    )
 
 
 @contextmanager
@@ -172,3 +221,7 @@ def _free_port() -> int:
 def _output(*command: str) -> list[str]:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout.split()
+
+
+if __name__ == "__main__":
+    _tell_ecr(*sys.argv[1:])

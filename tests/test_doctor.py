@@ -57,7 +57,7 @@ class State:
     def push(self) -> None:
         """Let ECR hold an image of the commit."""
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": {"digest": "sha256:0"}}
-        stamp = run(self.project, "git", "rev-parse", "HEAD").strip()
+        stamp = run(self.project, "scripts/stamp.sh").strip()
         self.aws.client("ecr").put_image(
             repositoryName=self.project.name, imageTag=stamp, imageManifest=json.dumps(manifest)
         )
@@ -271,7 +271,7 @@ def not_simulated(state: State) -> None:
 
 
 def dirty(state: State) -> None:
-    (state.project / "new").touch()
+    (state.project / "entrypoints" / "new").touch()
 
 
 INSTALL = "https://"

@@ -189,10 +189,12 @@ def test_history_and_settings_hold_no_secret(project: Path) -> None:
 
 @pytest.mark.docker
 def test_says_which_commit_it_was_built_from(project: Path) -> None:
-    commit = run(project, "git", "rev-parse", "HEAD").strip()
+    commit = stamp(project)
     found = inspect(f"{project.name}:{commit}")
     assert f"SOURCE_COMMIT={commit}" in found["Config"]["Env"]
-    assert found["Config"]["Labels"]["org.opencontainers.image.revision"] == commit
+    labels = found["Config"]["Labels"]
+    assert labels["org.opencontainers.image.revision"] == commit
+    assert f"environment={labels['environment']}" in run(project, "scripts/tree.sh").splitlines()
     assert (found["Os"], found["Architecture"]) == ("linux", "amd64")
     assert found["Config"]["User"] in ("", "root")
 

@@ -317,7 +317,7 @@ def test_the_definition_is_the_one_that_the_sdk_makes(
     )
     rows = ours["Steps"][0]["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3Uri"]
     assert rows.startswith(f"s3://models/{SLUG}/inputs/")
-    commit = run(project, "git", "rev-parse", "HEAD").strip()
+    commit = run(project, "scripts/stamp.sh").strip()
     tags = {tag["Key"]: tag["Value"] for tag in ours["Steps"][0]["Arguments"]["Tags"]}
     values = {"role": role, "rows": rows, "project": SLUG, "commit": commit, "run": tags["run"]}
     given = json.dumps(values)

@@ -1,38 +1,35 @@
 """Pushing to a registry that asks for a password, next to ECR's API; and what may go wrong."""
 
-import base64
 import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from conftest import run
 from registry import (
     ACCOUNT,
     ECR,
-    ECR_PASSWORD,
+    MANIFEST,
     Server,
     aws_environment,
     docker_client,
     docker_registry,
+    ecr_client,
+    get,
     images_of,
     moto_server,
     need_engine,
 )
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
-
-MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 @dataclass(frozen=True)
@@ -44,13 +41,7 @@ class Aws:
     environment: dict[str, str]
 
     def ecr(self) -> Any:
-        return boto3.client(
-            "ecr",
-            endpoint_url=f"http://{self.moto.address}",
-            region_name="eu-west-1",
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",  # noqa: S106
-        )
+        return ecr_client(self.moto.address, "eu-west-1")
 
     def repositories(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.ecr().describe_repositories()["repositories"]
@@ -58,24 +49,18 @@ class Aws:
 
     def get(self, path: str) -> tuple[str, bytes]:
         """Media type and contents of something in the registry."""
-        user = base64.b64encode(f"AWS:{ECR_PASSWORD}".encode()).decode()
-        headers = {"Authorization": f"Basic {user}", "Accept": MANIFEST}
-        request = urllib.request.Request(
-            f"http://{self.registry.address}/v2/{path}", headers=headers
-        )
-        with urllib.request.urlopen(request) as response:  # noqa: S310
-            return response.headers["Content-Type"], response.read()
+        return get(self.registry.address, path)
 
-    def tell_ecr(self, repository: str, tag: str) -> None:
-        """Let the API know an image of the registry, as ECR does by itself."""
-        media_type, manifest = self.get(f"{repository}/manifests/{tag}")
-        self.ecr().put_image(
-            repositoryName=repository,
-            imageTag=tag,
-            imageManifest=manifest.decode(),
-            imageManifestMediaType=media_type,
-            imageDigest=f"sha256:{hashlib.sha256(manifest).hexdigest()}",
-        )
+    def digest(self, project: Path, tag: str) -> str:
+        """The digest of the image with this tag; empty if there is none."""
+        ecr = self.ecr()
+        try:
+            (image,) = ecr.describe_images(
+                repositoryName=project.name, imageIds=[{"imageTag": tag}]
+            )["imageDetails"]
+        except ecr.exceptions.ImageNotFoundException:
+            return ""
+        return str(image["imageDigest"])
 
 
 @pytest.fixture
@@ -100,7 +85,7 @@ def aws(tmp_path: Path) -> Iterator[Aws]:
     for name in ("registry", "moto", "docker"):
         (tmp_path / name).mkdir()
     with docker_registry(tmp_path / "registry") as images, moto_server(tmp_path / "moto") as moto:
-        yield Aws(images, moto, aws_environment(moto) | docker_client(tmp_path, images))
+        yield Aws(images, moto, aws_environment(moto) | docker_client(tmp_path, images, moto))
 
 
 def docker(*arguments: str) -> str:
@@ -111,17 +96,30 @@ def without(env: dict[str, str], *names: str) -> dict[str, str]:
     return {name: value for name, value in env.items() if name not in names}
 
 
-def commit(project: Path) -> str:
-    return run(project, "git", "rev-parse", "HEAD").strip()
+def stamp(project: Path) -> str:
+    return run(project, "scripts/stamp.sh").strip()
+
+
+def environment(project: Path) -> str:
+    """The tag in ECR of the first image with this environment."""
+    (found,) = re.findall("(?m)^environment=(.*)", run(project, "scripts/tree.sh"))
+    return f"environment-{found}"
+
+
+def commit(project: Path, name: str) -> None:
+    """Add and commit a file."""
+    (project / name).touch()
+    run(project, "git", "add", "--all")
+    run(project, "git", "commit", "--quiet", "--message", name)
 
 
 def put_image(project: Path, size: int) -> None:
     """Build an image of two layers of ``size`` bytes that no compression makes smaller."""
     context = project.parent / "context"
-    context.mkdir()
+    context.mkdir(exist_ok=True)
     for layer in ("one", "two"):
         (context / layer).write_bytes(os.urandom(size))
-    revision = commit(project)
+    revision = stamp(project)
     label = f"org.opencontainers.image.revision={revision}"
     recipe = f"FROM scratch\nCOPY one /\nCOPY two /\nLABEL {label}\n"
     (context / "Dockerfile").write_text(recipe)
@@ -147,7 +145,7 @@ def test_first_push_makes_the_repository_and_prints_the_digest(unbuilt: Path, aw
     done = script(project, "push", aws.environment)
     assert done.returncode == 0, done.stderr
     address = done.stdout.splitlines()[-1]
-    media_type, manifest = aws.get(f"{project.name}/manifests/{commit(project)}")
+    media_type, manifest = aws.get(f"{project.name}/manifests/{stamp(project)}")
     digest = hashlib.sha256(manifest).hexdigest()
     assert address == f"{ECR}/{project.name}@sha256:{digest}"
     assert media_type == MANIFEST
@@ -163,7 +161,7 @@ def test_first_push_makes_the_repository_and_prints_the_digest(unbuilt: Path, aw
 
 def test_what_was_pushed_can_be_pulled_by_that_address(project: Path, aws: Aws) -> None:
     address = script(project, "push", aws.environment).stdout.splitlines()[-1]
-    pushed = docker("image", "inspect", "--format", "{{.Id}}", f"{project.name}:{commit(project)}")
+    pushed = docker("image", "inspect", "--format", "{{.Id}}", f"{project.name}:{stamp(project)}")
     docker("image", "rm", "--force", pushed)
     run(project, "docker", "pull", "--quiet", address, **aws.environment)
     inspect = ("docker", "image", "inspect", "--format", "{{.Id}}")
@@ -172,7 +170,6 @@ def test_what_was_pushed_can_be_pulled_by_that_address(project: Path, aws: Aws) 
 
 def test_second_push_says_so_and_prints_the_same(project: Path, aws: Aws) -> None:
     first = script(project, "push", aws.environment)
-    aws.tell_ecr(project.name, commit(project))
     aws.registry.stop()  # nothing is sent
     second = script(project, "push", aws.environment)
     assert second.returncode == 0, second.stderr
@@ -180,14 +177,42 @@ def test_second_push_says_so_and_prints_the_same(project: Path, aws: Aws) -> Non
     assert second.stdout == first.stdout
 
 
-def test_tag_of_another_image_is_refused(project: Path, aws: Aws) -> None:
-    other = {"schemaVersion": 2, "mediaType": MANIFEST, "config": {"digest": "sha256:0"}}
-    aws.ecr().create_repository(repositoryName=project.name, imageTagMutability="IMMUTABLE")
-    aws.ecr().put_image(
-        repositoryName=project.name, imageTag=commit(project), imageManifest=json.dumps(other)
-    )
-    assert "another image" in fails(project, "push", aws.environment)
-    assert json.loads(aws.get("_catalog")[1]) == {"repositories": []}
+def test_an_image_that_was_pushed_from_elsewhere_is_taken(project: Path, aws: Aws) -> None:
+    first = script(project, "push", aws.environment)
+    docker("image", "rm", "--force", f"{project.name}:{stamp(project)}")
+    second = script(project, "push", aws.environment)
+    assert (second.returncode, second.stdout) == (0, first.stdout), second.stderr
+    put_image(project, size=1000)  # of the same stamp, but another one
+    commit(project, "notes.txt")
+    third = script(project, "push", aws.environment)
+    assert (third.returncode, third.stdout) == (0, first.stdout), third.stderr
+
+
+def test_the_first_image_of_an_environment_has_its_tag(project: Path, aws: Aws) -> None:
+    tag = environment(project)
+    first = script(project, "push", aws.environment).stdout.strip().rpartition("@")[2]
+    assert aws.digest(project, tag) == first
+
+    commit(project, "entrypoints/added.py")
+    put_image(project, size=1000)
+    second = script(project, "push", aws.environment).stdout.strip().rpartition("@")[2]
+    assert second != first
+    assert environment(project) == tag
+    assert aws.digest(project, tag) == first
+
+    (project / "poetry.lock").write_text("# Another\n")
+    run(project, "git", "commit", "--quiet", "--all", "--message", "Another environment")
+    put_image(project, size=1000)
+    third = script(project, "push", aws.environment).stdout.strip().rpartition("@")[2]
+    assert (aws.digest(project, tag), aws.digest(project, environment(project))) == (first, third)
+
+
+def test_the_tag_of_the_environment_is_put_where_it_is_missing(project: Path, aws: Aws) -> None:
+    pushed = script(project, "push", aws.environment).stdout
+    tag = {"imageTag": environment(project)}
+    aws.ecr().batch_delete_image(repositoryName=project.name, imageIds=[tag])
+    assert script(project, "push", aws.environment).stdout == pushed
+    assert aws.digest(project, tag["imageTag"]) == pushed.strip().rpartition("@")[2]
 
 
 def test_repository_that_is_there_stays_as_it_is(project: Path, aws: Aws) -> None:
@@ -201,21 +226,33 @@ def test_repository_that_is_there_stays_as_it_is(project: Path, aws: Aws) -> Non
 
 
 def test_dirty_tree_is_not_pushed(project: Path, aws: Aws) -> None:
-    (project / "untracked").touch()
+    (project / "entrypoints" / "untracked").touch()
     assert "git status" in fails(project, "push", aws.environment)
     assert aws.repositories() == []
 
 
+def test_a_variable_that_changes_the_image_is_not_pushed(project: Path, aws: Aws) -> None:
+    assert "BASE_IMAGE" in fails(project, "push", aws.environment | {"BASE_IMAGE": "own:1"})
+    assert aws.repositories() == []
+
+
 def test_commit_without_an_image_is_not_pushed(project: Path, aws: Aws) -> None:
-    run(project, "git", "commit", "--quiet", "--allow-empty", "--message", "Not built")
+    commit(project, "entrypoints/not_built.py")
     assert "make image" in fails(project, "push", aws.environment)
+    assert json.loads(aws.get("_catalog")[1]) == {"repositories": []}
+
+
+def test_without_the_name_of_a_repository_nothing_is_pushed(project: Path, aws: Aws) -> None:
+    run(project, "scripts/setting.sh", "ECR_REPOSITORY=")
+    for name in ("build", "tag", "push"):
+        assert "ECR_REPOSITORY" in fails(project, name, aws.environment)
     assert aws.repositories() == []
 
 
 def test_wrong_password_pushes_nothing(project: Path, aws: Aws, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with docker_registry(tmp_path / "other", password="other") as images:  # noqa: S106
-        env = aws.environment | docker_client(tmp_path / "other", images)
+        env = aws.environment | docker_client(tmp_path / "other", images, aws.moto)
         assert "401" in fails(project, "push", env)
     assert not (tmp_path / "other" / "docker").exists()
 
@@ -258,7 +295,8 @@ def test_without_a_tool_the_script_names_it(
 ) -> None:
     path = tmp_path / "path"
     path.mkdir()
-    for command in {"aws", "bash", "dirname", "docker", "git", "sed"} - {missing}:
+    others = ("bash", "cat", "cp", "cut", "dirname", "git", "grep", "mkdir", "mktemp", "rm", "sed")
+    for command in {"aws", "docker", *others} - {missing}:
         found = shutil.which(command, path=aws.environment["PATH"])
         assert found
         (path / command).symlink_to(found)
@@ -296,7 +334,6 @@ def test_address_is_the_accounts_in_the_region_of_the_launch(
     project = unbuilt
     settings = project / "aws.env"
     settings.write_text(settings.read_text().replace("AWS_REGION=", f"AWS_REGION={in_file}"))
-    run(project, "git", "commit", "--quiet", "--all", "--allow-empty", "--message", "Region")
     env = without(aws_environment(aws.moto), "AWS_REGION")
     config = project.parent / "config"
     config.write_text("[default]\nregion = eu-north-1\n")
@@ -308,6 +345,6 @@ def test_address_is_the_accounts_in_the_region_of_the_launch(
 
     put_image(project, size=1000)
     done = script(project, "tag", env)
-    wanted = f"{ACCOUNT}.dkr.ecr.{region}.amazonaws.com/{project.name}:{commit(project)}"
+    wanted = f"{ACCOUNT}.dkr.ecr.{region}.amazonaws.com/{project.name}:{stamp(project)}"
     assert done.stdout.strip() == wanted, done.stderr
     docker("image", "inspect", wanted)

@@ -69,7 +69,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stamp(project: Path) -> str:
-    return run(project, "git", "rev-parse", "HEAD").strip()
+    return run(project, "scripts/stamp.sh").strip()
 
 
 def objects(service: emulator.Emulator) -> dict[str, bytes]:

@@ -137,7 +137,7 @@ def aws(tmp_path: Path) -> Iterator[dict[str, str]]:
         registry.docker_registry(registries) as images,
         registry.moto_server(services) as moto,
     ):
-        yield registry.aws_environment(moto) | registry.docker_client(tmp_path, images)
+        yield registry.aws_environment(moto) | registry.docker_client(tmp_path, images, moto)
 
 
 def test_tests_are_those_that_run_by_hand() -> None:

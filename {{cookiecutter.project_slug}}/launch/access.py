@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from . import aws, config
+from . import aws, code, config
 from .options import Launch
 from .project import LaunchError
 from .run import Request
@@ -47,7 +47,7 @@ def check(launch: Launch, request: Request) -> None:
             if problem := unreadable(role, address):
                 raise LaunchError(f"{place}: {problem}")
         key = config.output_key(launch.job.name)
-        if key and launch.snapshots and (problem := undecryptable(role, key)):
+        if key and launch.uploads and (problem := undecryptable(role, key)):
             raise LaunchError(f"{config.FILE}: ProcessingOutputConfig.KmsKeyId: {problem}")
 
 
@@ -110,8 +110,16 @@ def _inputs(launch: Launch, request: Request) -> Iterator[tuple[str, str]]:
         option = options.get(item["InputName"])
         if option in launch.upstream or "S3Input" not in item:
             continue
-        place = launch.place(option) if option else f"{config.FILE}: input {item['InputName']}"
-        yield place, item["S3Input"]["S3Uri"]
+        yield _place(launch, option, item["InputName"]), item["S3Input"]["S3Uri"]
+
+
+def _place(launch: Launch, option: str | None, name: str) -> str:
+    """Return where an input was written."""
+    if option:
+        return launch.place(option)
+    if launch.code and name == code.INPUT:
+        return "argument --code"
+    return f"{config.FILE}: input {name}"
 
 
 def _simulate(role: str, action: str, resource: str, context: Mapping[str, str]) -> _Denial | None:

@@ -18,8 +18,8 @@ from .project import LaunchError
 from .run import Request
 
 _OPERATION = "CreateProcessingJob"
-_TAGS = ("project", "job", "commit", "run")
-"""The tags that every launch sets."""
+_TAGS = ("project", "job", "commit", "run", "code")
+"""The tags that launches set."""
 
 _ROOT = "/opt/ml/processing"
 _CLUSTER: Path = ("ProcessingResources", "ClusterConfig")

@@ -66,6 +66,11 @@ class Details:
             ]
         if self.failed:
             return [f"`{COMMAND} show {self.failed}` shows the job that has failed"]
+        if self.entry.backend != "sagemaker" and not self.entry.folder:  # `again` knows no options
+            return [
+                f"`{COMMAND} {self.entry.job}` with the arguments in its record runs it again with "
+                "the code as it is now"
+            ]
         actions = [f"`{COMMAND} again {name}` runs it again with the code as it is now"]
         if self.entry.status == "Completed":
             return actions

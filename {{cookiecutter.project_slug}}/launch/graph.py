@@ -42,7 +42,8 @@ class Pipeline:
     """In SageMaker."""
     steps: Sequence[Step]
     options: argparse.Namespace
-    """The launch's own options; the steps share ``backend``, ``plan``, ``run_name``, ``wait``."""
+    """The launch's own options; the steps share ``backend``, ``code``, ``plan``, ``run_name`` and
+    ``wait``."""
     metric: Metric | None
     """Decides whether the pipeline succeeds, with the limit of this launch; ``None`` if every
     result is good enough."""

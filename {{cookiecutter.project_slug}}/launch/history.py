@@ -146,9 +146,9 @@ def recording(name: str, facts: Callable[[], Mapping[str, Any]]) -> Iterator[Rec
     Args:
         name: Of the launch.
         facts: Returns what was launched, without secrets: ``job``, ``run``, ``backend``,
-            ``commit``, ``image``, ``inputs`` with their ``content``, ``outputs``, ``request``; the
-            ``words`` that repeat it, and the options that are ``hidden`` in them; and for a run of
-            the pipeline the names of its ``steps``, by job.
+            ``commit``, ``image``, ``code``, ``inputs`` with their ``content``, ``outputs``,
+            ``request``; the ``words`` that repeat it, and the options that are ``hidden`` in them;
+            and for a run of the pipeline the names of its ``steps``, by job.
     """
     record = Recording(name, facts)
     try:

@@ -1,9 +1,10 @@
-"""Finds the image of this commit in ECR."""
+"""Finds the image of a launch in ECR."""
 
 import re
 from dataclasses import dataclass
 
 from . import aws, project
+from .code import Code
 from .project import LaunchError, SetupError
 
 _REGISTRY = re.compile(r"([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.([a-z0-9.-]+)")
@@ -36,40 +37,59 @@ def registry() -> Registry | None:
     return Registry(address, account=found[1], region=found[2])
 
 
-def in_ecr() -> str:
+def in_ecr(code: Code | None = None) -> str:
     """Return the address of this commit's image in ECR, by digest.
 
     A tag could be moved to another image; a digest always names the same one.
+
+    Args:
+        code: What a job runs instead of the code in its image, for which any image with the same
+            environment will do.
 
     Raises:
         SetupError: The tree is not a commit, or its image was not pushed.
         LaunchError: ECR cannot be asked.
     """
-    stamp, repository = project.stamp(), project.require("ECR_REPOSITORY")
-    if stamp == "unknown":
-        raise SetupError("no image: there is no commit yet: `git add --all && git commit`")
-    if stamp.endswith("-dirty"):
-        raise SetupError(
-            "no image contains your uncommitted changes: commit them, or name an --image"
-        )
-    with aws.errors(f"image {repository}:{stamp}"):
+    tag, repository = code.image_tag if code else _commit(), project.require("ECR_REPOSITORY")
+    with aws.errors(f"image {repository}:{tag}"):
         found = registry()
         ecr = aws.client("ecr", region=found.region if found else None)
         try:
             images = ecr.describe_images(
                 repositoryName=repository,
-                imageIds=[{"imageTag": stamp}],
+                imageIds=[{"imageTag": tag}],
                 **registry_id(found),
             )["imageDetails"]
         except ecr.exceptions.RepositoryNotFoundException as error:
             raise SetupError(no_repository(repository, found)) from error
         except ecr.exceptions.ImageNotFoundException as error:
-            message = f"ECR has no image {repository}:{stamp}: `make push` pushes it"
-            raise SetupError(message) from error
+            raise SetupError(_no_image(f"{repository}:{tag}", code)) from error
     image = images[0]
     region = ecr.meta.region_name
     own = f"{image['registryId']}.dkr.ecr.{region}.{_dns_suffix(region)}"
     return f"{found.address if found else own}/{repository}@{image['imageDigest']}"
+
+
+def _commit() -> str:
+    """Return the stamp of this tree, which must be a commit."""
+    stamp = project.stamp()
+    if stamp == "unknown":
+        raise SetupError("no image: there is no commit yet: `git add --all && git commit`")
+    if stamp.endswith("-dirty"):
+        raise SetupError(
+            "no image contains your uncommitted changes: run them with --code, commit them, or "
+            "name an --image"
+        )
+    return stamp
+
+
+def _no_image(name: str, code: Code | None) -> str:
+    if code:
+        return (
+            f"ECR has no image with this environment ({name}): commit, and run `make image push` "
+            "once"
+        )
+    return f"ECR has no image {name}: `make push` pushes it"
 
 
 def registry_id(registry: Registry | None) -> dict[str, str]:

@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from . import cluster, config, folders, jobs, names, project
+from . import cluster, code, config, folders, jobs, names, project
 from .addresses import clean, is_s3
+from .code import Code
 from .folders import Snapshot
 from .jobs import Job
 from .project import LaunchError
@@ -48,6 +49,8 @@ class Launch:
     """The launch's options, inputs and outputs as they were typed."""
     upstream: Mapping[str, str] = field(default_factory=dict)
     """In a pipeline, the job that writes an input, by option."""
+    code: Code | None = None
+    """The code that the job runs instead of that in its image."""
 
     @property
     def named_outputs(self) -> Mapping[str, str]:
@@ -68,6 +71,11 @@ class Launch:
             for option, address in self.inputs.items()
             if option not in self.upstream and not is_s3(address)
         }
+
+    @property
+    def uploads(self) -> list[Snapshot]:
+        """What a job on SageMaker reads that is not in S3 yet, unless it was launched before."""
+        return [*self.snapshots.values(), *([self.code.snapshot] if self.code else [])]
 
     def is_typed(self, option: str) -> bool:
         """Return whether an option of the launch, such as ``instance_count``, was typed."""
@@ -200,6 +208,7 @@ def parse(
     launch_id: str | None = None,
     upstream: Mapping[str, str] | None = None,
     upstream_inputs: Mapping[str, str] | None = None,
+    known_code: Code | None = None,
 ) -> Launch:
     """Parse a command line.
 
@@ -210,9 +219,10 @@ def parse(
         upstream: In a pipeline, the job that writes an input, by option.
         upstream_inputs: The addresses of these inputs. They have precedence over ``launch.toml``,
             whose addresses are then for launches of the job alone.
+        known_code: In a pipeline, the code of the jobs before this one.
 
     Raises:
-        LaunchError: An option is unknown, missing or has a wrong value.
+        LaunchError: An option is unknown, missing or has a wrong value, or the code cannot be read.
     """
     launch_id = launch_id or new_id()
     upstream_inputs = upstream_inputs or {}
@@ -236,7 +246,13 @@ def parse(
         values=parsed,
         typed=typed,
         upstream=upstream or {},
+        code=known_code or code.read() if _brings_code(options) else None,
     )
+
+
+def _brings_code(options: argparse.Namespace) -> bool:
+    """Return whether a job does not run the code that is there: a local one does so anyway."""
+    return bool(options.code and options.backend != "local")
 
 
 def _clean(option: str, address: str) -> str:
@@ -399,6 +415,13 @@ def _add_launch_options(group: Any, job: Job) -> list[argparse.Action]:
             help="environment variable of the job; may be repeated",
         ),
         add("--image", help="image to run instead of this commit's"),
+        add(
+            "--code",
+            action=argparse.BooleanOptionalAction,
+            default=False,
+            help="run the code as it is now, uncommitted changes included, in the last image with "
+            "the same environment; the backend local does so anyway",
+        ),
         add(
             "--wait",
             action=argparse.BooleanOptionalAction,

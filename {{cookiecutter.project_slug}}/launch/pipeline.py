@@ -25,7 +25,7 @@ from .options import Launch, LaunchParser
 from .project import LaunchError
 from .reuse import Reused, Selection
 
-_SHARED = ("backend", "plan", "run_name", "wait")
+_SHARED = ("backend", "code", "plan", "run_name", "wait")
 """Options of the launch that cannot differ between jobs."""
 
 _OPTION = re.compile(r"(--[^\s=.]+|-[^\W\d][^\s=.]*)(?:\.([^\s=]+))?(=.*)?", re.DOTALL)
@@ -68,6 +68,16 @@ def from_options(values: Mapping[str, Any], *, deployed: bool = False) -> Pipeli
         else:
             lines.add_shared(f"--{name}", _keyword(name, value))
     return _prepare(table, lines, deployed=deployed)
+
+
+def read_options() -> tuple[Sequence[argparse.Action], Mapping[str, Sequence[argparse.Action]]]:
+    """Return the options of the pipeline itself, and those of each job.
+
+    Raises:
+        LaunchError: There is no pipeline.
+    """
+    table = _read_table()
+    return table.parser.actions, {job: parser.actions for job, parser in table.parsers.items()}
 
 
 @dataclass(frozen=True)
@@ -426,6 +436,7 @@ def _parse_step(
             launch_id=launch_id,
             upstream={option: writer for option, (writer, _) in upstream.items()},
             upstream_inputs={option: address for option, (_, address) in upstream.items()},
+            known_code=before[0].code if before else None,
         )
         for option in launch.options.shard:
             if option in upstream:
@@ -460,6 +471,11 @@ def _check(launches: Sequence[Launch], *, deployed: bool) -> None:
     shared = launches[0].options
     if shared.backend != "sagemaker" and not shared.plan:
         raise LaunchError("argument --backend: a deployed pipeline runs on SageMaker only")
+    if shared.code:
+        raise LaunchError(
+            "argument --code: a deployed pipeline runs the code of a commit: commit, run "
+            "`make image push`, and deploy without --code"
+        )
     for launch in launches:
         for option in launch.named_outputs:
             raise LaunchError(

@@ -33,9 +33,9 @@ def stamp() -> str:
     return done.stdout.strip() if done.returncode == 0 else "unknown"
 
 
-def image() -> str:
-    """Return the name that ``make image`` gives to the image of this commit."""
-    return f"{setting('ECR_REPOSITORY') or name()}:{stamp()}"
+def image(tag: str = "") -> str:
+    """Return the name that ``make image`` gives to an image: by default, that of this commit."""
+    return f"{setting('ECR_REPOSITORY') or name()}:{tag or stamp()}"
 
 
 def setting(key: str) -> str:

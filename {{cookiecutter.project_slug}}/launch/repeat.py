@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import cluster, config, history, jobs, listing, options, pipeline, words
+from . import cluster, code, config, history, jobs, listing, options, pipeline, project, s3, words
 from .account import Account
+from .addresses import is_s3
 from .entries import PIPELINE, Entry
 from .options import Launch, LaunchParser
 from .project import COMMAND, LaunchError
@@ -29,11 +30,11 @@ class Repetition:
     """The name of the job, or ``pipeline``."""
     argv: Sequence[str]
     before: Mapping[str, Any]
-    """What was launched then: ``commit``, ``image``, ``inputs`` and their ``content``."""
+    """What was launched then: ``commit``, ``image``, ``code``, ``inputs`` and their ``content``."""
 
     def print_differences(self, launches: Sequence[tuple[Launch, Request]]) -> None:
         """Print to standard error what differs from then besides the options that were changed."""
-        lines = self.differences(launches) or ["the commit, the image and the inputs are the same"]
+        lines = self.differences(launches) or [_same(launches)]
         print(*lines, sep="\n", file=sys.stderr, flush=True)
 
     def differences(self, launches: Sequence[tuple[Launch, Request]]) -> list[str]:
@@ -47,6 +48,8 @@ class Repetition:
             if changed:
                 changed[0] += f" (--image {self.before['image']} runs that of then)"
             lines += changed
+            codes = self.before.get("code", ""), code.digest(request)
+            lines += _difference("code", *map(_describe_code, codes))
         for launch, request in launches:
             suffix = f".{launch.job.name}" if self.job == PIPELINE else ""
             lines += self._instance_difference(launch, request)
@@ -105,58 +108,103 @@ def prepare(argv: Sequence[str]) -> Repetition:
         repeated, before = _from_sagemaker(entry)
     else:
         repeated, before = _from_history(entry)
-    listed = jobs.names() if entry.job == PIPELINE else [entry.job]
-    actions = {job: LaunchParser(jobs.read(job)).actions for job in listed}
-    if entry.job == PIPELINE:
-        typed = list(pipeline.split(changes))
-        repeated = repeated.without_jobs(_skipped(typed))
-        groups = _of_pipeline(typed, actions)
-    else:
-        groups = words.split(changes, actions[entry.job])
-    return Repetition(entry.job, repeated.change(groups, _aliases(actions)), before)
+    if entry.job != PIPELINE:
+        actions = LaunchParser(jobs.read(entry.job)).actions
+        changed = repeated.change(words.split(changes, actions), _aliases({entry.job: actions}))
+        return Repetition(entry.job, changed, before)
+    own_actions, job_actions = pipeline.read_options()
+    groups = _of_pipeline(changes, own_actions, job_actions)
+    aliases = _aliases(job_actions)
+    for action in own_actions:
+        aliases |= {option: set(action.option_strings) for option in action.option_strings}
+    changed = _without_effect(repeated, groups, entry.backend).change(groups, aliases)
+    return Repetition(entry.job, changed, before)
 
 
-def _skipped(typed: Sequence[tuple[str, str, Sequence[str]]]) -> Sequence[str]:
-    """Return the jobs before that of ``--from``, whose options a launch does not take."""
-    listed = config.jobs()
-    for option, _, (own, *values) in typed:
-        first = [*values, own.partition("=")[2]][0]
-        if option == "--from" and first in listed:
-            return listed[: listed.index(first)]
-    return ()
+def _without_effect(repeated: Words, changes: Sequence[Group], backend: str) -> Words:
+    """Return the words of a pipeline without those that its launch would reject.
+
+    If it begins with a later job than the first, it takes no options of the jobs before, except
+    their inputs on SageMaker, and no limit of a metric that none of the others has. Results of
+    earlier jobs are on the backend of then only.
+    """
+    groups, listed = [*repeated.options, *changes], config.jobs()
+    first = words.last_value(groups, "--from")
+    without: set[str] = set()
+    if words.last_value(groups, "--backend") != backend:
+        without |= {"--from", "--from_run"}
+        first = words.last_value(changes, "--from")
+    skipped = listed[: listed.index(first)] if first in listed else []
+    if not skipped:
+        without.add("--from_run")
+    if (metric := config.metric()) and metric.job in skipped:
+        without.add(f"--{metric.option}")
+    kept: set[str] = set()
+    if words.last_value(groups, "--backend") == "sagemaker":
+        read = [jobs.read(name) for name in skipped]
+        kept = {f"--{channel.option}.{job.name}" for job in read for channel in job.inputs}
+    return repeated.without(without).without_jobs(skipped, kept)
 
 
 def _of_pipeline(
-    typed: Sequence[tuple[str, str, Sequence[str]]],
+    changes: Sequence[str],
+    own: Sequence[argparse.Action],
     actions: Mapping[str, Sequence[argparse.Action]],
 ) -> list[Group]:
     """Return options of a pipeline, each with the name of its job if it was typed with it."""
-    everywhere = [action for each in actions.values() for action in each]
+    everywhere = [*own, *(action for each in actions.values() for action in each)]
     groups: list[Group] = []
-    for _, job, each in typed:
-        own = Words(words.split(each, actions.get(job, everywhere)))
-        groups += own.for_job(job).options if job else own.options
+    for _, job, each in pipeline.split(changes):
+        typed = Words(words.split(each, actions.get(job, everywhere)))
+        groups += typed.for_job(job).options if job else typed.options
     return groups
 
 
 def from_options(name: str, changes: Mapping[str, Any]) -> Repetition:
-    """Like ``prepare``, from keyword arguments; those of one job of a pipeline are a mapping."""
+    """Like ``prepare``, from keyword arguments; those of one job of a pipeline are a mapping.
+
+    Raises:
+        LaunchError: See ``prepare``.
+    """
     entry = listing.find(name)
     if entry.job != PIPELINE:
         return prepare([name, *options.to_argv(jobs.read(entry.job), changes)])
+    own_actions, job_actions = pipeline.read_options()
     argv: list[str] = []
     for option, value in changes.items():
-        if isinstance(value, Mapping) and option in jobs.names():
-            job = jobs.read(option)
-            own = words.split(options.to_argv(job, value), LaunchParser(job).actions)
-            argv += Words(own).for_job(option).words
-        elif isinstance(value, bool):
-            argv.append(f"--{'' if value else 'no-'}{option}")
-        elif isinstance(value, list | tuple):
-            argv += [f"--{option}", *map(str, value)]
-        elif value is not None:
-            argv.append(f"--{option}={value}")
+        if option in job_actions:
+            if not isinstance(value, Mapping | None):
+                raise LaunchError(f"argument {option}: the options of a job are a dictionary")
+            argv += _for_job(option, value or {}, job_actions[option])
+        elif _has(own_actions, option):
+            argv += options.to_words(own_actions, {option: value})
+        else:
+            argv += _for_all_jobs(option, value, job_actions)
     return prepare([name, *argv])
+
+
+def _has(actions: Sequence[argparse.Action], option: str) -> bool:
+    return any(action.dest == option for action in actions)
+
+
+def _for_all_jobs(
+    option: str, value: Any, actions: Mapping[str, Sequence[argparse.Action]]
+) -> Sequence[str]:
+    """Return a keyword argument as words for all jobs of a pipeline that have the option."""
+    having = [job for job, own in actions.items() if _has(own, option)]
+    written = [options.to_words(actions[job], {option: value}) for job in having]
+    if not having:  # the pipeline rejects it
+        return options.to_words([], {option: value})
+    if all(each == written[0] for each in written):
+        return written[0]
+    return [word for job in having for word in _for_job(job, {option: value}, actions[job])]
+
+
+def _for_job(
+    job: str, values: Mapping[str, Any], actions: Sequence[argparse.Action]
+) -> Sequence[str]:
+    """Return keyword arguments as words for one job of a pipeline."""
+    return Words(words.split(options.to_words(actions, values), actions)).for_job(job).words
 
 
 def _aliases(actions: Mapping[str, Sequence[argparse.Action]]) -> dict[str, set[str]]:
@@ -193,6 +241,7 @@ def _from_sagemaker(entry: Entry) -> tuple[Words, Mapping[str, Any]]:
     before = {
         "commit": entry.commit,
         "image": description["AppSpecification"]["ImageUri"],
+        "code": code.digest(description),
         "inputs": _inputs(description, entry.job),
         "instances": _instances(description, entry.job),
     }
@@ -206,7 +255,7 @@ def _from_definition(account: Account, entry: Entry) -> tuple[Words, Mapping[str
         unread = "".join(f": {problem}" for problem in account.problems)
         raise LaunchError(f"the definition of {entry.short_name} cannot be read{unread}")
     values = definition["Values"]
-    kept: list[Group] = [["--backend=sagemaker"]]
+    kept = [["--backend=sagemaker"], *_of_execution(account, entry, definition)]
     hidden: list[str] = []
     inputs: dict[str, str] = {}
     instances: dict[str, str] = {}
@@ -218,12 +267,41 @@ def _from_definition(account: Account, entry: Entry) -> tuple[Words, Mapping[str
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
         job = tags.get("job", step["Name"])
         own = words.of_request(jobs.read(job), request).for_job(job)
-        kept += [group for group in own.options if group != [f"--backend.{job}=sagemaker"]]
+        shared = ([f"--backend.{job}=sagemaker"], [f"--code.{job}"])
+        kept += [group for group in own.options if group not in shared]
         hidden += own.hidden
         instances |= _instances(request, job)
         inputs |= {f"{name}.{job}": uri for name, uri in _inputs(request, job).items()}
-        before |= {"commit": tags.get("commit"), "image": request["AppSpecification"]["ImageUri"]}
+        before |= {
+            "commit": tags.get("commit"),
+            "image": request["AppSpecification"]["ImageUri"],
+            "code": code.digest(request),
+        }
     return Words(kept, hidden), before
+
+
+def _of_execution(
+    account: Account, entry: Entry, definition: Mapping[str, Any]
+) -> list[Sequence[str]]:
+    """Return the options of an execution that belong to no single job."""
+    steps = [step for step in definition["Steps"] if step["Type"] == "Processing"]
+    found: list[Sequence[str]] = []
+    if any(code.digest(step["Arguments"]) for step in steps):
+        found.append(["--code"])
+    is_launched = entry.name.startswith(f"{project.name()}-launched/")
+    if is_launched and not any("CacheConfig" in step for step in steps):
+        found.append(["--no-cache"])
+    if (metric := config.metric()) and metric.option in definition["Values"]:
+        found.append([f"--{metric.option}={definition['Values'][metric.option]}"])
+    described = account.call("describe_pipeline_execution", PipelineExecutionArn=entry.arn) or {}
+    selective = described.get("SelectiveExecutionConfig", {})
+    selected = {step["StepName"] for step in selective.get("SelectedSteps", [])}
+    first = next((job for job in config.jobs() if job.replace("_", "-") in selected), "")
+    if first:
+        found.append([f"--from={first}"])
+        if source := selective.get("SourcePipelineExecutionArn"):
+            found.append([f"--from_run={source}"])
+    return found
 
 
 def _inputs(request: Mapping[str, Any], job: str) -> dict[str, str]:
@@ -258,6 +336,26 @@ def _resolve(value: Any, parameters: Mapping[str, Any]) -> Any:
             return value
         return value["Std:Join"]["On"].join(map(str, items))
     return {key: _resolve(item, parameters) for key, item in value.items()}
+
+
+def _same(launches: Sequence[tuple[Launch, Request]]) -> str:
+    """Say that nothing differs, as far as it is known: what lies in S3 is not compared."""
+    in_s3 = any(
+        is_s3(address) and not address.startswith(s3.inputs_address())
+        for launch, _ in launches
+        for option, address in launch.inputs.items()
+        if option not in launch.upstream
+    )
+    if in_s3:
+        return (
+            "the commit, the image and the addresses of the inputs are the same; the files in S3 "
+            "may have changed since"
+        )
+    return "the commit, the image and the inputs are the same"
+
+
+def _describe_code(digest: str) -> str:
+    return f"{digest[:12]} (--code)" if digest else "that of the image"
 
 
 def _difference(what: str, old: Any, new: Any) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from . import access, cluster, config, configured, folders, images, limits, project, s3
+from . import access, cluster, code, config, configured, folders, images, limits, project, s3
 from .addresses import contains, is_s3
 from .jobs import Channel
 from .merge import merge
@@ -30,7 +30,7 @@ def prepare(launch: Launch, image: str = "") -> Request:
 
     Args:
         launch: A parsed command line.
-        image: The address of this commit's image in ECR, if it is known already.
+        image: The address of the image in ECR, if it is known already.
 
     Raises:
         LaunchError: Something is wrong or missing.
@@ -43,7 +43,7 @@ def prepare(launch: Launch, image: str = "") -> Request:
     elif not options.wait:
         raise LaunchError("argument --no-wait: only a job on SageMaker goes on without its launch")
     configured.check(launch.job)
-    request = build(launch, options.image or project.image())
+    request = build(launch, options.image or _local_image(launch))
     limits.check("CreateProcessingJob", request)
     configured.check_complete(request, launch.job)
     _check_instance_types(request)
@@ -53,7 +53,7 @@ def prepare(launch: Launch, image: str = "") -> Request:
     _check_outputs(launch)
     _set_objects(request, objects)
     if on_sagemaker and not options.image:
-        request["AppSpecification"]["ImageUri"] = image or images.in_ecr()
+        request["AppSpecification"]["ImageUri"] = image or images.in_ecr(launch.code)
         limits.check("CreateProcessingJob", request)
     if on_sagemaker or options.plan:
         _set_digests(request, launch)
@@ -75,7 +75,26 @@ def build(launch: Launch, image: str) -> Request:
     cluster.settle(request)
     if not request["ProcessingOutputConfig"].get("Outputs"):
         del request["ProcessingOutputConfig"]
+    if launch.code:
+        _check_code(request, launch)
+        launch.code.add_to(request, s3.input_address(launch.code.snapshot.digest))
     return {key: value for key, value in request.items() if value}
+
+
+def _local_image(launch: Launch) -> str:
+    """Return the name that ``make image`` gives to the image of a launch."""
+    return project.image(launch.code.image_tag if launch.code else "")
+
+
+def _check_code(request: Request, launch: Launch) -> None:
+    file = launch.job.entrypoint[-1]
+    if launch.code and file not in launch.code.snapshot.sha256:
+        raise LaunchError(f"argument --code: git ignores {file}: correct .gitignore")
+    if any(item["InputName"] == code.INPUT for item in request["ProcessingInputs"]):
+        raise LaunchError(
+            f"argument --code: another input is named {code.INPUT!r}: rename it in "
+            f"entrypoints/{launch.job.name}.py or {config.FILE}"
+        )
 
 
 def _defaults(launch: Launch, image: str) -> Request:
@@ -86,9 +105,11 @@ def _defaults(launch: Launch, image: str) -> Request:
     tags = {
         "project": project.name(),
         "job": launch.job.name,
-        "commit": project.stamp(),
+        "commit": launch.code.stamp if launch.code else project.stamp(),
         "run": launch.options.run_name,
     }
+    if launch.code:
+        tags["code"] = launch.code.snapshot.digest
     role = project.setting("SAGEMAKER_ROLE_ARN")
     return {
         "ProcessingJobName": launch.name,

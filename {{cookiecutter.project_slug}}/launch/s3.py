@@ -61,7 +61,12 @@ def split(address: str) -> tuple[str, str]:
 
 def input_address(digest: str) -> str:
     """Return the address of an input that is stored under the digest of its content."""
-    return f"{_project_address()}/inputs/{digest}/"
+    return f"{inputs_address()}/{digest}/"
+
+
+def inputs_address() -> str:
+    """Return the address below which inputs are stored."""
+    return f"{_project_address()}/inputs"
 
 
 def runs_address() -> str:

@@ -39,7 +39,7 @@ def processor(job_name: str, /, **values: Any) -> tuple[Any, dict[str, Any]]:
     wanted = request.prepare(launch)
     _check_sent(wanted)
     key = config.output_key(job_name)
-    for snapshot in launch.snapshots.values():
+    for snapshot in launch.uploads:
         s3.upload(snapshot, key)
     advice = STAY_CLAIMED if chooses_addresses(launch) else ""
     with claimed(launch.outputs.values(), {"job": launch.name}, advice, key):

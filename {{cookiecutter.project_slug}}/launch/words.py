@@ -7,7 +7,7 @@ from typing import Any
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from . import cluster
+from . import cluster, code
 from .jobs import Job
 from .project import LaunchError
 
@@ -65,10 +65,18 @@ class Words:
         ]
         return Words([*kept, *changes]).words
 
-    def without_jobs(self, jobs: Collection[str]) -> "Words":
-        """Return the words of a pipeline without the options of some jobs."""
+    def without(self, options: Collection[str]) -> "Words":
+        """Return the words without some options."""
+        return Words([group for group in self.options if _name(group) not in options], self.hidden)
+
+    def without_jobs(self, jobs: Collection[str], kept: Collection[str] = ()) -> "Words":
+        """Return the words of a pipeline without the options of some jobs, except a few."""
         return Words(
-            [group for group in self.options if _name(group).partition(".")[2] not in jobs],
+            [
+                group
+                for group in self.options
+                if _name(group) in kept or _name(group).partition(".")[2] not in jobs
+            ],
             [each for each in self.hidden if each.split(" ")[0].partition(".")[2] not in jobs],
         )
 
@@ -81,6 +89,11 @@ class Words:
                 for option in self.hidden
             ],
         )
+
+
+def last_value(options: Sequence[Group], name: str) -> str:
+    """Return the value that the last option of a name has; empty if there is none."""
+    return next((_value(group) for group in reversed(options) if _name(group) == name), "")
 
 
 def split(words: Sequence[str], actions: Sequence[argparse.Action]) -> list[Group]:
@@ -137,9 +150,11 @@ def of_request(job: Job, request: Mapping[str, Any]) -> Words:
         if source.get("S3DataDistributionType") == "ShardedByS3Key":
             groups.append([f"--shard={option}"])
     groups += [[f"--{name}={value}"] for name, value in cluster.to_options(request).items()]
+    if code.digest(request):
+        groups.append(["--code"])
     fingerprints = {f"FINGERPRINT_{option.upper()}" for option in options.values()}
     hidden = []
-    for key, value in request.get("Environment", {}).items():
+    for key, value in code.own_environment(request).items():
         if key in fingerprints:
             continue
         if runtime.is_secret(key):

@@ -58,5 +58,6 @@ docker buildx build \
     --build-arg "SOURCE_COMMIT=$stamp" \
     --label "environment=$(value environment)" \
     --tag "$image" \
+    --tag "$repository:environment-$(value environment)" \
     "$@" "$context"
 echo "$image"

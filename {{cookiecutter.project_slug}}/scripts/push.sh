@@ -1,23 +1,30 @@
 #!/usr/bin/env bash
-# Push the image of this commit to ECR and print its address by digest, alone on the last line.
+# Push the image of this commit to ECR, unless it is there, and print its address by digest, alone on the last
+# line. In ECR the first image of an environment also has the tag environment-<hash>: launch --code uses it.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
-stamp=$(scripts/stamp.sh)
+command -v aws >/dev/null || { echo "'aws' is needed here: install it" >&2; exit 1; }
+described=$(scripts/tree.sh)
+value() { sed -n "s/^$1=//p" <<<"$described"; }
+stamp=$(value stamp)
 if [[ $stamp == *-dirty ]]; then
-    echo "Only a commit can be pushed, and files differ from it: see git status" >&2
+    echo "Only a commit can be pushed, and what the image is built from differs from it: see git status. Variables" \
+        "such as BASE_IMAGE must have the values of image.env, or none" >&2
     exit 1
 fi
-address=$(scripts/tag.sh)
-repository=${address#*/} repository=${repository%:*}
+repository=$(scripts/repository.sh)
 registry=$(scripts/registry.sh)
 read -r registry account region <<<"$registry"
 
 ecr() { aws --region "$region" --output text ecr "$1" --registry-id "$account" --repository-name "$repository" "${@:2}"; }
-pushed() { ecr batch-get-image --image-ids "imageTag=$stamp" --query 'images[0].[imageId.imageDigest, imageManifest]'; }
+# Print the digest and the manifest of the image with this tag, or None.
+image() { ecr batch-get-image --image-ids "imageTag=$1" --query 'images[0].[imageId.imageDigest, imageManifest]'; }
 
-if ! error=$(pushed 2>&1 >/dev/null); then
-    [[ $error == *RepositoryNotFoundException* ]] || { echo "$error" >&2; exit 1; }
+errors=$(mktemp)
+trap 'rm -f "$errors"' EXIT
+if ! found=$(image "$stamp" 2>"$errors"); then
+    grep -q RepositoryNotFoundException "$errors" || { cat "$errors" >&2; exit 1; }
     if [[ $(aws --region "$region" --output text sts get-caller-identity --query Account) != "$account" ]]; then
         echo "The registry of account $account has no repository $repository, in $region, or does not let you read it. Ask" \
             "its owners to create it and to allow this account to push and SageMaker to pull, or correct ECR_REGISTRY" >&2
@@ -29,21 +36,20 @@ if ! error=$(pushed 2>&1 >/dev/null); then
         { ecr delete-repository >/dev/null; exit 1; }
 fi
 
-# Docker's id of an image is in its manifest or, in Docker's newer store, the manifest's digest.
-id=$(docker image inspect --format '{{.Id}}' "$address")
-found=$(pushed)
-case $found in
-    None)
-        aws --region "$region" ecr get-login-password | docker login --username AWS --password-stdin "$registry" >&2
-        digest=$(docker push "$address" | tee /dev/stderr | sed -n 's/.* digest: \(sha256:[0-9a-f]*\) size: .*/\1/p')
-        ;;
-    *"$id"*)
-        echo "This image has been pushed already" >&2
-        digest=${found%%[[:space:]]*}
-        ;;
-    *)
-        echo "$address is another image already, and a tag never changes meaning: make a new commit" >&2
-        exit 1
-        ;;
-esac
-echo "${address%:*}@$digest"
+if [[ $found == sha256:* ]]; then
+    # Wherever it was built: a tag never changes meaning.
+    echo "The image of this commit has been pushed already" >&2
+else
+    address=$(scripts/tag.sh)
+    aws --region "$region" ecr get-login-password | docker login --username AWS --password-stdin "$registry" >&2
+    docker push "$address" >&2
+    found=$(image "$stamp")
+fi
+
+tag=environment-$(value environment)
+if [[ $(image "$tag") == None ]]; then
+    # Somebody else may be faster, with an image that is as good.
+    ecr put-image --image-tag "$tag" --image-manifest "${found#*$'\t'}" >/dev/null 2>"$errors" ||
+        grep -q AlreadyExistsException "$errors" || { cat "$errors" >&2; exit 1; }
+fi
+echo "$registry/$repository@${found%%$'\t'*}"

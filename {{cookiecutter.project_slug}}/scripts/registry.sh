@@ -8,8 +8,16 @@ registry=$(scripts/setting.sh ECR_REGISTRY)
 if [[ -z $registry ]]; then
     region=$(scripts/region.sh)
     account=$(aws --region "$region" sts get-caller-identity --query Account --output text)
-    suffix=amazonaws.com
-    [[ $region != cn-* ]] || suffix=amazonaws.com.cn
+    # Of the partitions: https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json
+    case $region in
+        cn-*) suffix=amazonaws.com.cn ;;
+        eusc-*) suffix=amazonaws.eu ;;
+        us-iso-*) suffix=c2s.ic.gov ;;
+        us-isob-*) suffix=sc2s.sgov.gov ;;
+        us-isof-*) suffix=csp.hci.ic.gov ;;
+        eu-isoe-*) suffix=cloud.adc-e.uk ;;
+        *) suffix=amazonaws.com ;;
+    esac
     registry=$account.dkr.ecr.$region.$suffix
 fi
 format='^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.[a-z0-9.-]+$'

@@ -8,7 +8,7 @@ for tool in docker aws; do
     command -v "$tool" >/dev/null || { echo "'$tool' is needed here: install it" >&2; exit 1; }
 done
 stamp=$(scripts/stamp.sh)
-repository=$(scripts/setting.sh ECR_REPOSITORY)
+repository=$(scripts/repository.sh)
 if ! docker image inspect "$repository:$stamp" >/dev/null; then
     echo "There is no image of this commit yet: make image" >&2
     exit 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["aws_faults", "probe", "small_pipeline"]
+pytest_plugins = ["aws_faults", "probe", "small_pipeline", "committed"]
 
 # A busy machine is no failure.
 settings.register_profile("untimed", deadline=None)

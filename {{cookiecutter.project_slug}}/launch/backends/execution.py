@@ -81,10 +81,14 @@ def deploy(pipeline: Pipeline, definition: Mapping[str, Any]) -> str:
 
 
 def _upload_inputs(pipeline: Pipeline) -> None:
+    """Upload what the steps read, once if several of them read the same, such as their code."""
+    uploaded = set()
     for step in pipeline.steps:
         key = config.output_key(step.job)
-        for snapshot in step.launch.snapshots.values():
-            s3.upload(snapshot, key)
+        for snapshot in step.launch.uploads:
+            if (snapshot.digest, key) not in uploaded:
+                s3.upload(snapshot, key)
+                uploaded.add((snapshot.digest, key))
 
 
 def _put(pipeline: Pipeline, definition: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -95,16 +99,18 @@ def _put(pipeline: Pipeline, definition: Mapping[str, Any]) -> Mapping[str, Any]
     """
     from botocore.exceptions import ClientError
 
+    first = pipeline.steps[0].request["Tags"]
+    commit = next(tag["Value"] for tag in first if tag["Key"] == "commit")
     fields = {
         "PipelineName": pipeline.name,
-        "PipelineDescription": f"Commit {project.stamp()}",
+        "PipelineDescription": f"Commit {commit}",
         "PipelineDefinition": json.dumps(definition),
         "RoleArn": config.request().get("RoleArn") or project.require("SAGEMAKER_ROLE_ARN"),
     }
     tags = [
         tag
-        for tag in pipeline.steps[0].request["Tags"]
-        if tag["Key"] not in ("commit", "run")
+        for tag in first
+        if tag["Key"] not in ("commit", "run", "code")
         and all(tag in step.request["Tags"] for step in pipeline.steps)
     ]
     client = aws.client("sagemaker")

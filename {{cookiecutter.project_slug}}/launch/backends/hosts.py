@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from .. import cluster, config, folders, history, project, s3, words
+from .. import cluster, code, config, folders, history, project, s3, words
 from ..addresses import is_s3
 from ..folders import Claim, File
 from ..history import Recording
@@ -174,6 +174,7 @@ def facts(launch: Launch, request: Request) -> dict[str, Any]:
         "backend": launch.options.backend,
         "commit": tags.get("commit", ""),
         "image": request["AppSpecification"]["ImageUri"],
+        "code": code.digest(request),
         "inputs": dict(launch.inputs),
         "content": {option: history.content(place) for option, place in launch.inputs.items()},
         "outputs": dict(launch.outputs),
@@ -224,6 +225,9 @@ def _prepare(
             _link(share, host.inputs[channel], needs_files)
         for folder in ("config", "output", "processing/output"):
             (host.base / folder).mkdir(parents=True)
+        if launch.code:
+            target = host.base / code.FOLDER.removeprefix("/opt/ml/")
+            _link(launch.code.snapshot.files, target, needs_files)
         for channel in launch.job.outputs:
             host.folder(channel).mkdir(parents=True)
         resources = {"current_host": name, "hosts": names}

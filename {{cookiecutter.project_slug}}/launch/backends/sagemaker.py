@@ -145,7 +145,7 @@ def run(launch: Launch, request: Request) -> Run:
     name, outputs = launch.name, launch.outputs
     advised = commands(name)
     key = config.output_key(launch.job.name)
-    for snapshot in launch.snapshots.values():
+    for snapshot in launch.uploads:
         s3.upload(snapshot, key)
     maybe_running = f"{name} may be running: {advised}"
     advice = STAY_CLAIMED if chooses_addresses(launch) else ""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .. import history, project, results, s3, words
+from .. import code, history, project, results, s3, words
 from ..entries import PIPELINE
 from ..graph import Pipeline
 from ..history import Recording
@@ -87,6 +87,7 @@ def _facts(pipeline: Pipeline) -> dict[str, Any]:
         "backend": pipeline.options.backend,
         "commit": tags.get("commit", ""),
         "image": request["AppSpecification"]["ImageUri"],
+        "code": code.digest(request),
         "inputs": inputs,
         "content": {option: history.content(address) for option, address in inputs.items()},
         "outputs": {
@@ -103,6 +104,8 @@ def _facts(pipeline: Pipeline) -> dict[str, Any]:
 def _words(pipeline: Pipeline) -> Words:
     """Return the options of a run, each for the job that takes it."""
     kept: list[Group] = [[f"--backend={pipeline.options.backend}"]]
+    if pipeline.options.code:
+        kept.append(["--code"])
     if not pipeline.cache:
         kept.append(["--no-cache"])
     if pipeline.metric:
@@ -113,7 +116,7 @@ def _words(pipeline: Pipeline) -> Words:
         kept += [[f"--from_run={run}"] for run in found_in]
     hidden: list[str] = []
     for launch in (step.launch for step in pipeline.steps):
-        typed = [option for option in launch.typed if option[0] != "--backend"]
+        typed = [each for each in launch.typed if each[0] not in ("--backend", "--code")]
         inputs = {
             option: address
             for option, address in launch.inputs.items()

@@ -71,9 +71,10 @@ def start(name: str) -> int:
     if (base / "processing/output/seen").exists():
         channels += ("--output_path", base / "processing/output/seen")
     script, *options = [word for word in made["words"] if word != "-u"]
+    env = {key: value.replace("/opt/ml", str(base)) for key, value in made["env"].items()}
     process = subprocess.Popen(
-        [sys.executable, "-u", script, *map(str, channels), *options],
-        env=os.environ | made["env"] | {"SAGEMAKER_BASE_DIR": str(base)},
+        [sys.executable, "-u", script.replace("/opt/ml", str(base)), *map(str, channels), *options],
+        env=os.environ | env | {"SAGEMAKER_BASE_DIR": str(base)},
     )
     save("container", name, made | {"State": made["State"] | {"Running": True}, "pid": process.pid})
     code = process.wait()

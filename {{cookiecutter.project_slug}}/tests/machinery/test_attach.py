@@ -1,6 +1,7 @@
 """Shows, follows, stops and repeats what was launched on SageMaker before."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,11 +11,12 @@ import pytest
 
 import launches as stand_in
 from aws_faults import BUCKET, Faults, store
-from launch import LaunchError, detail, repeat
+from launch import LaunchError, code, definition, detail, pipeline, repeat, s3
 from launch.__main__ import main
 from launch.backends.logs import GROUP
 from launches import Launches, job_step
 from repositories import add_options
+from small_pipeline import edit_table
 
 ID = "20261130-120000-abc123"
 HIDDEN = "hunter2"
@@ -439,10 +441,10 @@ def test_an_execution_is_repeated_from_its_definition(
     words = ["--input_path.make_data", raw, "--seed", "3", "--names.make_data", "a", "b"]
     words += ["--instance_count.make_data", "2", "--image=image"]
     assert main(["pipeline", "--backend=sagemaker", *words, "--plan"]) == 0
-    definition = json.loads(capsys.readouterr().out)
+    executed = json.loads(capsys.readouterr().out)
     arn = execute(launches)
-    launches.definitions[arn] = definition
-    uploaded = definition["Steps"][0]["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3Uri"]
+    launches.definitions[arn] = executed
+    uploaded = executed["Steps"][0]["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3Uri"]
     store(f"{uploaded.partition(BUCKET + '/')[2]}a.csv")
     repeated, told = planned(capsys, "my.run", "--image=image", "--seed.fit=4")
     defaults = {each["Name"]: each.get("DefaultValue") for each in repeated["Parameters"]}
@@ -453,3 +455,120 @@ def test_an_execution_is_repeated_from_its_definition(
     assert first["ProcessingInputs"][0]["S3Input"]["S3Uri"] == uploaded
     assert first["AppSpecification"]["ContainerArguments"][:3] == ["--names", "a", "b"]
     assert "are the same" in told
+
+
+def options_of(argv: Sequence[str]) -> set[str]:
+    """Return the words of a repetition that belong to the pipeline itself."""
+    return {word for word in argv if "." not in word.partition("=")[0]}
+
+
+def defined(launches: Launches, root: Path, *words: str, **fields: Any) -> str:
+    """Make an execution of a definition that a launch with these words has, and return its ARN."""
+    raw = ("--input_path.make_data", str(root / "raw"))
+    made = pipeline.parse([*raw, "--backend", "sagemaker", "--image=image", "--plan", *words])
+    arn = execute(launches)
+    launches.definitions[arn] = definition.build(made)
+    launches.executions[arn] |= fields
+    for snapshot in made.steps[0].launch.uploads:
+        s3.upload(snapshot)
+    return arn
+
+
+def test_an_execution_is_repeated_with_its_own_options(
+    launches: Launches, small_pipeline: Path
+) -> None:
+    arn = defined(launches, small_pipeline, "--no-cache", "--min_score", "0.5")
+    words = options_of(repeat.prepare([arn]).argv)
+    assert words == {"--backend=sagemaker", "--no-cache", "--min_score=0.5"}
+    words = options_of(repeat.prepare([arn, "--cache", "--min_score=0.7"]).argv)
+    assert words == {"--backend=sagemaker", "--cache", "--min_score=0.7"}
+    cached = defined(launches, small_pipeline)
+    assert "--no-cache" not in repeat.prepare([cached]).argv
+
+
+def test_an_execution_that_began_at_a_job_is_repeated_from_there(
+    launches: Launches, small_pipeline: Path
+) -> None:
+    source = "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/small-launched/execution/e0"
+    selected = [{"StepName": "fit"}, {"StepName": "check-score"}]
+    selective = {"SourcePipelineExecutionArn": source, "SelectedSteps": selected}
+    arn = defined(launches, small_pipeline, SelectiveExecutionConfig=selective)
+    argv = repeat.prepare([arn]).argv
+    assert {"--from=fit", f"--from_run={source}"} <= options_of(argv)
+    inputs = [word for word in argv if word.startswith("--input_path.make_data=")]
+    assert inputs, "the definition has all steps, and this one needs its input"
+    assert not [word for word in argv if word.startswith("--seed.make_data")]
+    whole = repeat.prepare([arn, "--from", "make_data"]).argv
+    assert not [word for word in whole if word.startswith("--from_run")]
+    assert [word for word in whole if word.startswith("--seed.make_data")]
+    elsewhere = repeat.prepare([arn, "--backend", "docker"]).argv
+    assert not [word for word in elsewhere if word.startswith("--from")]
+
+
+def test_a_limit_that_is_not_checked_is_left_out(launches: Launches, small_pipeline: Path) -> None:
+    edit_table(small_pipeline, 'job = "fit"', 'job = "make_data"')
+    edit_table(small_pipeline, 'output = "model"', 'output = "data"')
+    arn = defined(launches, small_pipeline, "--min_score", "0.5")
+    assert "--min_score=0.5" in repeat.prepare([arn]).argv
+    assert "--min_score=0.5" not in repeat.prepare([arn, "--from", "fit"]).argv
+
+
+def test_an_execution_is_repeated_in_python_with_options_of_any_kind(
+    launches: Launches, small_pipeline: Path
+) -> None:
+    arn = defined(launches, small_pipeline)
+    changes = {
+        "env": {"COLOUR": "blue"},
+        "plan": False,
+        "wait": False,
+        "cache": False,
+        "min_score": 0.5,
+        "make_data": {"names": ["a b", "c"], "rows": [1, 2]},
+        "seed": None,
+    }
+    repeated = repeat.from_options(arn, changes)
+    made = pipeline.parse([*repeated.argv, "--image=image"])
+    first = made.steps[0]
+    assert {step.request["Environment"]["COLOUR"] for step in made.steps} == {"blue"}
+    assert (first.launch.values["names"], first.launch.values["rows"]) == (["a b", "c"], [1, 2])
+    assert (made.options.plan, made.options.wait, made.cache) == (False, False, False)
+    assert made.metric
+    assert made.metric.limit == 0.5
+    later = repeat.from_options(arn, {"from_job": "fit", "env": {"COLOUR": "blue"}})
+    assert "--from=fit" in later.argv
+    assert pipeline.parse([*later.argv, "--image=image"]).selection.skipped == ["make_data"]
+    with pytest.raises(LaunchError, match="unrecognized arguments: --no_such"):
+        pipeline.parse(repeat.from_options(arn, {"no_such": [1]}).argv)
+
+
+def test_code_is_brought_along_again(launches: Launches, committed: Path) -> None:
+    arn = defined(launches, committed, "--code")
+    before = code.read()
+    file = committed / "entrypoints" / "fit.py"
+    file.write_text(file.read_text() + "# edited\n")
+    words = repeat.prepare([arn, "--image=image"])
+    assert "--code" in options_of(words.argv)
+    made = pipeline.parse(words.argv)
+    told = words.differences([(step.launch, step.request) for step in made.steps])
+    old, new = (each.snapshot.digest[:12] for each in (before, code.read()))
+    assert f"code: {old} (--code) → {new} (--code)" in told
+    words = repeat.prepare([arn, "--image=image", "--no-code"])
+    made = pipeline.parse(words.argv)
+    told = words.differences([(step.launch, step.request) for step in made.steps])
+    assert f"code: {old} (--code) → that of the image" in told
+
+
+def test_what_lies_in_s3_is_not_said_to_be_the_same(
+    launches: Launches, small_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert small_pipeline
+    name = make_data(launches)
+    source = launches.jobs[name]["ProcessingInputs"][0]["S3Input"]
+    launches.tags[launches.jobs[name]["ProcessingJobArn"]]["commit"] = "new"
+    words = ["r", "--env=TOKEN=new", "--image=registry/image@sha256:old"]
+    assert "image and the inputs are the same" in planned(capsys, *words)[1]
+    source["S3Uri"] = f"s3://{BUCKET}/rows/"
+    store("rows/a.csv")
+    told = planned(capsys, *words)[1]
+    assert "image and the inputs are the same" not in told
+    assert "may have changed" in told

@@ -18,7 +18,7 @@ from launch import LaunchError, Run, history, launch
 from launch.__main__ import main
 from launch.backends import docker, hosts
 from launch.entries import Entry
-from probe import WITHOUT_OUTPUTS
+from probe import PROBE, WITHOUT_OUTPUTS
 
 
 @pytest.fixture
@@ -352,3 +352,23 @@ def test_a_container_is_kept_if_its_outputs_cannot_be_copied(engine: Path, data:
     (engine / "fail-cp---quiet-small-probe").unlink()
     assert run_probe(data).status == "Completed"
     assert left(engine) == [name]
+
+
+def test_containers_run_the_code_as_it_is_now(
+    committed: Path, engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(committed)
+    edited = PROBE.replace('seen = {"files"', 'seen = {"edited": True, "files"')
+    (committed / "entrypoints" / "probe.py").write_text(edited)
+    (committed / "data").mkdir()
+    (committed / "data" / "1.csv").write_text("1")
+    done = run_probe(committed / "data", code=True, instance_count=2)
+    assert done.status == "Completed"
+    folder = Path(done.outputs["output_path"])
+    for host in ("algo-1", "algo-2"):
+        seen = json.loads((folder / "below" / f"{host}.json").read_text())
+        assert seen["edited"]
+        assert seen["env"]["PYTHONPATH"].endswith(f"{host}/ml/processing/code/src")
+        record = json.loads((folder / f"job-{host}.json").read_text())
+        assert record["commit"].endswith("-dirty")
+    assert left(engine) == []

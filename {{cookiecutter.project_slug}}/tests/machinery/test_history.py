@@ -324,6 +324,9 @@ def test_results_without_a_history_are_listed(data: Path, small_project: Path) -
     assert listing.find("older").outputs["seen"].endswith("out/older/probe/seen")
     with pytest.raises(LaunchError, match="was launched before"):
         repeat.prepare(["older"])
+    (action,) = detail.show("older").next_actions
+    assert "again" not in action.split("`")[1]
+    assert "record" in action
 
 
 # Following and stopping
