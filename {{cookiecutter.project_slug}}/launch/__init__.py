@@ -19,7 +19,9 @@ from .run import Run
 
 if TYPE_CHECKING:  # these imports take a moment
     from .comparison import Comparison
+    from .graph import Pipeline
     from .launched import LaunchedRun
+    from .options import Launch
 
 __all__ = [
     "ROOT",
@@ -51,14 +53,14 @@ def launch(job: str, **options: Any) -> "LaunchedRun":
         LaunchError: The launch was rejected; nothing was started. A job that fails raises nothing:
             see ``Run.status``.
     """
-    from . import backends, jobs, launched, pipeline, request
+    from . import jobs, pipeline, request
     from .options import parse, to_argv
 
     if job == "pipeline":
-        return launched.of(backends.run_pipeline(pipeline.from_options(options)))
+        return _run_pipeline(pipeline.from_options(options))
     read = jobs.read(job)
     wanted = parse(read, to_argv(read, options))
-    return launched.of(backends.run(wanted, request.prepare(wanted)))
+    return _run_job(wanted, request.prepare(wanted))
 
 
 def plan(job: str, **options: Any) -> dict[str, Any]:
@@ -190,15 +192,31 @@ def again(name: str, **changes: Any) -> "LaunchedRun":
     Raises:
         LaunchError: The launch was rejected, or a secret option has to be given again.
     """
-    from . import backends, jobs, launched, pipeline, repeat, request
+    from . import jobs, pipeline, repeat, request
     from .options import parse
 
     repeated = repeat.from_options(name, changes)
     if repeated.job == "pipeline":
         parsed = pipeline.parse(repeated.argv)
         repeated.print_differences([(step.launch, step.request) for step in parsed.steps])
-        return launched.of(backends.run_pipeline(parsed))
+        return _run_pipeline(parsed)
     launch = parse(jobs.read(repeated.job), repeated.argv)
     wanted = request.prepare(launch)
     repeated.print_differences([(launch, wanted)])
-    return launched.of(backends.run(launch, wanted))
+    return _run_job(launch, wanted)
+
+
+def _run_job(wanted: "Launch", job_request: dict[str, Any]) -> "LaunchedRun":
+    from . import backends, launched, tracking
+
+    run = backends.run(wanted, job_request)
+    tracking.log_job(wanted, run)
+    return launched.of(run)
+
+
+def _run_pipeline(parsed: "Pipeline") -> "LaunchedRun":
+    from . import backends, launched, tracking
+
+    run = backends.run_pipeline(parsed)
+    tracking.log_pipeline(parsed, run)
+    return launched.of(run)

@@ -92,10 +92,12 @@ def _job(name: str, argv: Sequence[str], tell: Callable[[Requests], None] | None
         if launch.options.backend == "sagemaker":
             _print_ceiling([wanted])
         return ExitCode.COMPLETED
-    from . import backends
+    from . import backends, tracking
 
     run = backends.run(launch, wanted)
-    return _report(run, run.outputs if run.status == "Completed" else {})
+    code = _report(run, run.outputs if run.status == "Completed" else {})
+    tracking.log_job(launch, run)
+    return code
 
 
 def _pipeline(
@@ -115,11 +117,13 @@ def _pipeline(
         if parsed.deployed or parsed.options.backend == "sagemaker":
             _print_ceiling([step.request for step in parsed.running])
         return ExitCode.COMPLETED
-    from . import backends
+    from . import backends, tracking
 
     if verb == "pipeline":
         run = backends.run_pipeline(parsed)
-        return _report(run, run.outputs)  # of the steps that have completed
+        code = _report(run, run.outputs)  # of the steps that have completed
+        tracking.log_pipeline(parsed, run)
+        return code
     print(f"deployed: {backends.deploy(parsed)}")
     return ExitCode.COMPLETED
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from . import aws, history, listing
+from . import aws, history, listing, tracking
 from .account import Account, host_count, step_job
 from .entries import PIPELINE, Entry
 from .project import COMMAND, LaunchError
@@ -33,9 +33,15 @@ def logs(name: str) -> Run:
     """
     entry = listing.find(name)
     with _leaving(entry):
-        if entry.backend == "sagemaker":
-            return _follow_execution(entry) if entry.job == PIPELINE else _follow_job(entry)
-        return to_run(_follow_local(entry))
+        run = _follow(entry)
+    tracking.log_entry(entry, run)
+    return run
+
+
+def _follow(entry: Entry) -> Run:
+    if entry.backend == "sagemaker":
+        return _follow_execution(entry) if entry.job == PIPELINE else _follow_job(entry)
+    return to_run(_follow_local(entry))
 
 
 def stop(name: str) -> Run:

@@ -53,6 +53,8 @@ class ComparedJob:
     run: str
     """The run whose results these are: another one if the pipeline has taken them from there."""
     commit: str | None
+    image: str | None
+    """As far as it is known; ``None`` for a job that ran without one."""
     options: Mapping[str, Any]
     """As its record says, without its channels."""
     inputs: Mapping[str, str]
@@ -164,7 +166,7 @@ def compare(runs: Sequence[str]) -> Comparison:
         LaunchError: A run is unknown, or has no results.
     """
     metric = config.metric()
-    compared = [_read(run) for run in dict.fromkeys(runs)]
+    compared = [read(*_find(run)) for run in dict.fromkeys(runs)]
     return Comparison(compared, f"{metric.job}.{metric.name}" if metric else "")
 
 
@@ -198,15 +200,20 @@ class _Parser(argparse.ArgumentParser):
         raise LaunchError(message)
 
 
-def _read(run: str) -> ComparedRun:
-    name, found = _find(run)
+def read(run: str, found: Sequence[Result]) -> ComparedRun:
+    """Return a run.
+
+    Args:
+        run: Its name.
+        found: What its jobs have written.
+    """
     by_job: dict[str, list[Result]] = {}
     for result in found:
         by_job.setdefault(result.job, []).append(result)
     ordered = sorted(by_job, key=lambda job: min(result.finished for result in by_job[job]))
     written = {result.address for result in found}
-    read = {job: _read_job(by_job[job], written) for job in ordered}
-    return ComparedRun(name, read, _metrics(found))
+    compared = {job: _read_job(by_job[job], written) for job in ordered}
+    return ComparedRun(run, compared, _metrics(found))
 
 
 def _find(run: str) -> tuple[str, list[Result]]:
@@ -251,11 +258,13 @@ def _read_job(found: Sequence[Result], written: Collection[str]) -> ComparedJob:
     """
     records = [result.record for result in found if result.record]
     record = records[0] if records else None
+    image, inputs = _origin(found[0], record, written) if record else (None, {})
     return ComparedJob(
         run=found[0].run,
         commit=record.commit if record else None,
+        image=image,
         options=_options(record) if record else {},
-        inputs=_inputs(found[0], record, written) if record else {},
+        inputs=inputs,
         outputs={result.channel: result.digest for result in found if result.record},
         seconds=_seconds(record) if record else None,
         hosts=record.hosts if record else None,
@@ -273,43 +282,52 @@ def _options(record: runtime.Record) -> dict[str, Any]:
     }
 
 
-def _inputs(result: Result, record: runtime.Record, written: Collection[str]) -> dict[str, str]:
-    """Return the inputs of a job by channel, without those that another job of its run wrote."""
+def _origin(
+    result: Result, record: runtime.Record, written: Collection[str]
+) -> tuple[str | None, Mapping[str, str]]:
+    """Return the image of a job and its inputs by channel, as far as they are known.
+
+    Inputs that another job of its run wrote are left out.
+    """
     name = str(record.processing_job_name)
     with suppress(LaunchError, OSError, ValueError, LookupError, TypeError, AttributeError):
         if is_s3(result.address):
-            return _remote_inputs(name, written)
-        return _local_inputs(name, result.job, written)
-    return {}
+            return _remote_origin(name, written)
+        return _local_origin(name, result.job, written)
+    return None, {}
 
 
-def _remote_inputs(name: str, written: Collection[str]) -> dict[str, str]:
-    """Return the inputs of a job on SageMaker, by the request that it keeps."""
+def _remote_origin(name: str, written: Collection[str]) -> tuple[str, Mapping[str, str]]:
+    """Return the image and the inputs of a job on SageMaker, by the request that it keeps."""
     with aws.errors(name):
         client = aws.client("sagemaker")
         request = client.describe_processing_job(ProcessingJobName=name)
     addresses = {
         str(item["InputName"]): str(item["S3Input"]["S3Uri"])
-        for item in request["ProcessingInputs"]
+        for item in request.get("ProcessingInputs", [])
         if "S3Input" in item
     }
-    return {
+    inputs = {
         channel: digest[1] if (digest := _DIGEST.search(address)) else address
         for channel, address in addresses.items()
         if address.rstrip("/") not in written
     }
+    return str(request["AppSpecification"]["ImageUri"]), inputs
 
 
-def _local_inputs(name: str, job: str, written: Collection[str]) -> dict[str, str]:
-    """Return the inputs of a job on this machine, by what is kept of its launch."""
+def _local_origin(
+    name: str, job: str, written: Collection[str]
+) -> tuple[str | None, Mapping[str, str]]:
+    """Return the image and the inputs of a job on this machine, by what is kept of its launch."""
     entry = history.read(name)
     kept = history.request(entry) if entry else {}
     addresses, contents = kept["inputs"], kept.get("content", {})
-    return {
+    inputs = {
         channel.name: _with_content(addresses[channel.option], contents.get(channel.option))
         for channel in jobs.read(job).inputs
         if channel.option in addresses and addresses[channel.option] not in written
     }
+    return kept["image"] if kept.get("backend") == "docker" else None, inputs
 
 
 def _with_content(address: str, content: str | None) -> str:

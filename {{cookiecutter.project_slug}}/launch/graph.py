@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from . import project
+from .entries import PIPELINE
 from .metric import Metric
 from .options import Launch
 from .reuse import Reused, Selection
@@ -60,6 +62,13 @@ class Pipeline:
     def running(self) -> Sequence[Step]:
         """The steps whose jobs run."""
         return [step for step in self.steps if step.job not in self.selection.skipped]
+
+    @property
+    def launch_name(self) -> str:
+        """The name of the run on this machine, made like that of a job."""
+        first = self.steps[0]
+        launch_id = first.launch.name.removeprefix(f"{project.name()}-{first.name}-")
+        return f"{project.name()}-{PIPELINE}-{launch_id}"
 
     def step(self, job: str) -> Step:
         """Return the step of a job."""

@@ -226,12 +226,16 @@ def in_s3(run: str) -> list[Result]:
 
 
 def at(run: str, job: str, channel: str, address: str) -> Result:
-    """Return the result of a job at an address in S3.
+    """Return the result of a job at an address: a local folder, or a prefix in S3.
 
     Raises:
         LaunchError: The address cannot be listed.
     """
-    sizes = {item.name: item.size for item in s3.listing(address)}
+    if is_s3(address):
+        sizes = {item.name: item.size for item in s3.listing(address)}
+    else:
+        with folders.readable(Path(address)):
+            sizes = {file.name: file.size for file in folders.scan(Path(address))}
     return Result(run, job, channel, address.rstrip("/"), sizes)
 
 

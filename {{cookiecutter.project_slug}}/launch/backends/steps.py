@@ -25,10 +25,7 @@ def run(pipeline: Pipeline, run_job: Callable[[Launch, Request], Run]) -> Run:
     Raises:
         LaunchError: The first step was rejected; nothing was started.
     """
-    first = pipeline.steps[0]
-    launch_id = first.launch.name.removeprefix(f"{project.name()}-{first.name}-")
-    name = f"{project.name()}-{PIPELINE}-{launch_id}"
-    with history.recording(name, lambda: _facts(pipeline)) as recording:
+    with history.recording(pipeline.launch_name, lambda: _facts(pipeline)) as recording:
         recording.begin()
         return recording.end(_run(pipeline, run_job, recording))
 
