@@ -79,6 +79,16 @@ build/linters/installed: .tools/installed tests/linters.txt
 	@$(FROM_INDEX) $(UV) pip sync --quiet --python build/linters --require-hashes tests/linters.txt
 	@touch $@
 
+# What tests/test_prose.py runs, and `make site`.
+build/tools/installed: .tools/installed tests/tools.txt
+	@$(UV) venv --quiet --clear --python .tools/bin/python build/tools
+	@$(FROM_INDEX) $(UV) pip sync --quiet --python build/tools --require-hashes tests/tools.txt
+	@touch $@
+
+.PHONY: site
+site: build/tools/installed ## build the documentation as a web site, build/site
+	build/tools/bin/zensical build --clean --strict
+
 .PHONY: release
 release: .tools/installed ## check everything, then write VERSION=x.y.z, commit and tag it
 	@.tools/bin/python .ci/release.py '$(VERSION)' $(CHECK)

@@ -1,10 +1,11 @@
-"""Reject answers that would break the repository later.
+"""Reject answers that would break the repository later, and a folder whose files would be lost.
 
 post_gen_project.py rejects names that something in the generated repository has already.
 """
 
 # Neither json nor re: importing them takes as long as starting Python.
 import keyword
+import os
 import sys
 
 ANSWERS: dict[str, str] = dict({{cookiecutter.items() | list}})  # type: ignore  # noqa: F821
@@ -28,7 +29,9 @@ def are_words(text: str, separators: str) -> bool:
 
 def refusal(question: str, answer: str, package: str) -> tuple[str, str] | None:
     """Return the rule that an answer breaks, and an example that follows it."""
-    if set(answer) & (CONTROL - set("\n\r\t") if question == "description" else CONTROL):
+    if question == "description" and set(answer) & (CONTROL - set("\n\r\t")):
+        return "must not have control characters", "Predicts who cancels."
+    if question in ("project_name", "author") and set(answer) & CONTROL:
         return "must be text on one line, without control characters", "Churn Model"
     if question in ("project_name", "author") and not answer.strip():
         return "must not be empty", "Churn Model"
@@ -48,9 +51,34 @@ def refusal(question: str, answer: str, package: str) -> tuple[str, str] | None:
     return None
 
 
+def unsaved() -> str | None:
+    """Return why files that are here would be lost if they were replaced; None if none would be."""
+    if set(os.listdir()) <= {".git"}:
+        return None
+    import subprocess
+
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments, "--", "."]
+        done = subprocess.run(command, capture_output=True, env=env, text=True, check=False)
+        return done.stdout if done.returncode == 0 else ""
+
+    try:
+        if not git("ls-files"):
+            return "has files that are not in git"
+        if changes := git("status", "--porcelain", "--untracked-files=all"):
+            return f"has changes that are not committed, such as {changes.splitlines()[0][3:]}"
+    except FileNotFoundError:
+        return "has files, and git is not installed"
+    return None
+
+
 if __name__ == "__main__":
     for question in ("project_name", "project_slug", "ecr_repository", "description", "author"):
         answer = ANSWERS[question]
         if found := refusal(question, answer, ANSWERS["__package_name"]):
             shown = answer if len(answer) <= 80 else f"{answer[:77]}..."
             sys.exit(f"{question} {shown!r} {found[0]}; for example: {found[1]}")
+    if reason := unsaved():
+        sys.exit(f"{os.getcwd()} {reason}: commit them, or generate into another folder")

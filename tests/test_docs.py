@@ -9,7 +9,7 @@ from conftest import TEMPLATE
 from rooms import names_example, paths
 
 ROOT = TEMPLATE.parent
-DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 OTHERS_MESSAGES = {
     "pyproject.toml changed significantly since poetry.lock was last generated",  # Poetry

@@ -1,6 +1,7 @@
 """What the hooks refuse, and what they leave behind with and without git."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -40,6 +41,7 @@ REFUSED = [
     ("project_slug", "white space", "space"),
     ("project_slug", "modèle", "not ASCII"),
     ("project_slug", "\ud800", "not a character"),
+    ("project_slug", "churn\tmodel", "tab"),
     ("project_slug", "x" * (MAX_SLUG + 1), "too long for a job"),
     ("project_slug", "class", "keyword"),
     ("project_slug", "json", "standard library"),
@@ -58,6 +60,7 @@ REFUSED = [
     ("ecr_repository", "team//churn", "empty namespace"),
     ("ecr_repository", "/churn", "slash first"),
     ("ecr_repository", "churn-", "hyphen last"),
+    ("ecr_repository", "churn\n", "newline"),
     ("ecr_repository", "team/churn:latest", "tag"),
 ]
 
@@ -225,16 +228,6 @@ def test_what_a_user_ignores_everywhere_is_committed(
     assert run(project, "git", "ls-files") == run(generated, "git", "ls-files")
 
 
-def test_what_the_project_ignores_is_not_committed(bake_in: BakeIn, tmp_path: Path) -> None:
-    ignored = tmp_path / SLUG / ".venv" / "file"
-    ignored.parent.mkdir(parents=True)
-    ignored.touch()
-    project, _ = bake_in(tmp_path, "overwrite_if_exists")
-    assert ignored.exists()
-    assert run(project, "git", "ls-files", ".venv") == ""
-    assert run(project, "git", "status", "--porcelain") == ""
-
-
 def test_without_git(bake_in: BakeIn, tmp_path: Path, generated: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
@@ -287,27 +280,88 @@ def test_an_existing_folder_is_left_alone(bake_in: BakeIn, tmp_path: Path) -> No
     assert (project / "mine.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize(
-    "options",
-    [("overwrite_if_exists",), ("overwrite_if_exists", "skip_if_file_exists")],
-    ids=["-f", "-f -s"],
-)
-def test_generating_over_a_repository_keeps_what_is_its_own(
-    bake_in: BakeIn, tmp_path: Path, options: tuple[str, ...]
+def repository(folder: Path) -> Path:
+    run(folder, "git", "init", "--quiet")
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--allow-empty", "--message", "Own files")
+    return folder
+
+
+def test_generating_into_an_own_repository_replaces_what_it_has_a_copy_of(
+    bake_in: BakeIn, tmp_path: Path
 ) -> None:
+    own = tmp_path / SLUG
+    own.mkdir()
+    (own / "README.md").write_text("own")
+    (own / "own.txt").write_text("own")
+    repository(own)
+    (own / ".git" / "info" / "exclude").write_text(".venv\n")
+    (own / ".venv").mkdir()
+    (own / ".venv" / "file").touch()
+    head = run(own, "git", "rev-parse", "HEAD")
+
+    _, output = bake_in(tmp_path, "overwrite_if_exists")
+    assert "repository already" in output
+    assert run(own, "git", "rev-parse", "HEAD") == head
+    assert run(own, "git", "show", "HEAD:README.md") == "own"
+    assert (own / "README.md").read_text() != "own"
+    assert (own / "own.txt").read_text() == "own"
+    assert (own / ".venv" / "file").exists()
+
+
+def test_settings_of_the_repository_stay(bake_in: BakeIn, tmp_path: Path) -> None:
     project, _ = bake_in(tmp_path)
-    folders = [path for path in project.rglob("*") if path.is_dir() and ".git" not in path.parts]
-    for folder in (project, *folders):
-        (folder / "own.yml").write_text(f"own: {folder}")
-        (folder / ".venv" / "own").mkdir(parents=True)
-        (folder / ".venv" / "own" / "file").touch()
     settings = (project / "aws.env").read_text().replace("REGION=", "REGION=eu-west-1")
     (project / "aws.env").write_text(settings)
-    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
-    head = run(project, "git", "rev-parse", "HEAD")
+    run(project, "git", "commit", "--quiet", "--all", "--message", "Name the region")
+    _, output = bake_in(tmp_path, "overwrite_if_exists")
+    assert (project / "aws.env").read_text() == settings
+    assert run(project, "git", "status", "--porcelain") == ""
+    assert run(project, "git", "rev-parse", "HEAD").strip() not in output
 
-    _, output = bake_in(tmp_path, *options)
-    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
-    assert run(project, "git", "rev-parse", "HEAD") == head
-    assert head.strip() not in output
-    assert "repository already" in output
+
+def edited(project: Path) -> None:
+    (project / "launch.toml").write_text("# edited\n")
+
+
+def added(project: Path) -> None:
+    (project / "src" / "own.py").write_text("own = 1\n")
+
+
+def without_git(project: Path) -> None:
+    shutil.rmtree(project / ".git")
+
+
+def ignored_by_another(project: Path) -> None:
+    without_git(project)
+    (project.parent / ".gitignore").write_text("*\n")
+    repository(project.parent)
+
+
+@pytest.mark.parametrize("change", [edited, added, without_git, ignored_by_another])
+def test_files_without_a_copy_are_not_replaced(
+    bake_in: BakeIn,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    change: Callable[[Path], None],
+) -> None:
+    project, _ = bake_in(tmp_path)
+    (project / "README.md").write_text("own")
+    run(project, "git", "commit", "--quiet", "--all", "--message", "Edit")
+    change(project)
+
+    def files() -> dict[Path, bytes]:
+        return {
+            path: path.read_bytes()
+            for path in project.rglob("*")
+            if path.is_file() and ".git" not in path.parts
+        }
+
+    before = files()
+    capfd.readouterr()
+    with pytest.raises(FailedHookException):
+        bake_in(tmp_path, "overwrite_if_exists")
+    message = capfd.readouterr().err.strip()
+    assert len(message.splitlines()) == 1
+    assert message.startswith(str(project))
+    assert files() == before

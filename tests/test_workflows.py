@@ -25,6 +25,7 @@ RIGHTS = {
     "upgrade": {"contents": "write", "pull-requests": "write"},
 }
 """What a job of this name needs besides checking out."""
+GITLAB = ".gitlab-ci.yml"
 JOBS = yaml.safe_load((TEMPLATE / ".github/workflows/ci.yml").read_text())["jobs"]
 
 
@@ -60,6 +61,29 @@ def test_they_are_as_github_wants_them(folder: Path) -> None:
     assert workflows
     run(folder, *check, "vendor.github-workflows", *workflows)
     run(folder, *check, "vendor.dependabot", ".github/dependabot.yml")
+
+
+def test_gitlab_does_the_same(generated: Path) -> None:
+    run(
+        generated, str(SCRIPTS / "check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", GITLAB
+    )
+    pipeline = yaml.safe_load((TEMPLATE / GITLAB).read_text())
+    jobs = [job for job in pipeline.values() if isinstance(job, dict) and "script" in job]
+    assert {line for job in jobs for line in job["script"] if line.startswith("make ")} == {
+        line for name in JOBS for line in commands(name) if line.startswith("make ")
+    }
+    condition = pipeline["push"]["rules"][0]["if"]
+    assert "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH" in condition
+    assert "$AWS_ROLE_ARN" in condition
+
+
+def test_forms_are_as_github_wants_them() -> None:
+    check = (str(SCRIPTS / "check-jsonschema"), "--builtin-schema")
+    forms = ROOT / ".github" / "ISSUE_TEMPLATE"
+    config = forms / "config.yml"
+    run(ROOT, *check, "vendor.github-issue-config", str(config))
+    for form in set(forms.iterdir()) - {config}:
+        run(ROOT, *check, "vendor.github-issue-forms", str(form))
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=of)

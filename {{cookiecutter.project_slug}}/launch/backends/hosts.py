@@ -279,7 +279,7 @@ def _follow(
         running = list(hosts)
         while running:
             if console.closed:
-                raise SystemExit(128 + signal.SIGPIPE)
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
             if time.monotonic() > deadline:
                 return _Outcome("Stopped", reason=f"stopped after {seconds} s, its maximum runtime")
             if recording.stop_requested:

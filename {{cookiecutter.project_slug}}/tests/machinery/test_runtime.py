@@ -509,15 +509,16 @@ def jobs(tmp_path: Path) -> Jobs:
 
 
 @contextmanager
-def running(jobs: Jobs) -> Iterator[subprocess.Popen[str]]:
-    """A job that has written a file, and goes on when the context ends."""
-    with jobs.start("(output / 'first').write_text('first'); meet(2)") as process:
+def running(jobs: Jobs) -> Iterator[None]:
+    """Run a job that has written a file, and that goes on and completes when the context ends."""
+    process = jobs.start("(output / 'first').write_text('first'); meet(2)")
+    try:
         while not list(jobs.meeting.iterdir()):
             assert process.poll() is None
-        try:
-            yield process
-        finally:
-            (jobs.meeting / "go on").touch()
+        yield
+    finally:
+        (jobs.meeting / "go on").touch()
+        assert finish(process).returncode == 0
 
 
 def test_record_lists_the_files_of_the_output(jobs: Jobs) -> None:
@@ -1036,11 +1037,10 @@ def test_a_kill_at_any_step_of_the_publication_leaves_no_partial_result(tmp_path
 
 
 def test_of_two_jobs_on_one_output_the_second_is_rejected(jobs: Jobs) -> None:
-    with running(jobs) as first:
+    with running(jobs):
         second = jobs.run(RESULT)
         assert second.returncode == 2
         assert "argument --output_path: another job is writing" in second.stderr
-    assert finish(first).returncode == 0
     assert jobs.contents() == {"first": "first"}
     assert runtime.finished_output(str(jobs.out)) == jobs.out
 
