@@ -73,16 +73,11 @@ build/sdk/installed: .tools/installed pyproject.toml poetry.lock
 	@$(FROM_INDEX) $(UV) pip sync --quiet --python build/sdk --require-hashes build/sdk/requirements.txt
 	@touch $@
 
-# What tests/test_linters.py runs: linters of infra/stack.yaml, whose packages differ from the rest's.
-build/linters/installed: .tools/installed tests/linters.txt
-	@$(UV) venv --quiet --clear --python .tools/bin/python build/linters
-	@$(FROM_INDEX) $(UV) pip sync --quiet --python build/linters --require-hashes tests/linters.txt
-	@touch $@
-
-# What tests/test_prose.py runs, and `make site`.
-build/tools/installed: .tools/installed tests/tools.txt
-	@$(UV) venv --quiet --clear --python .tools/bin/python build/tools
-	@$(FROM_INDEX) $(UV) pip sync --quiet --python build/tools --require-hashes tests/tools.txt
+# Environments of their own, of tests/NAME.txt: linters of infra/stack.yaml, tools that build and check the
+# documentation, and a tracking server of MLflow.
+build/%/installed: tests/%.txt .tools/installed
+	@$(UV) venv --quiet --clear --python .tools/bin/python build/$*
+	@$(FROM_INDEX) $(UV) pip sync --quiet --python build/$* --require-hashes tests/$*.txt
 	@touch $@
 
 .PHONY: site

@@ -14,8 +14,9 @@ TODO = "git init -b main && git add --all && git commit -m 'Start from the templ
 # What distributions in poetry.lock are imported as where that is not their name; a test keeps it
 # complete.
 IMPORTS = """
-argon2 attr bs4 dateutil google ipykernel_launcher jupyter markdown_it mpl_toolkits mypyc nacl py
-pylab pythonjsonlogger rpds sagemaker sklearn websocket xdist yaml zmq
+argon2 attr bs4 databricks dateutil dotenv git google ipykernel_launcher jupyter markdown_it mlflow
+mpl_toolkits mypyc nacl opentelemetry py pylab pythonjsonlogger rpds sagemaker sklearn websocket xdist
+yaml zmq
 """
 AWS_ENV = f"""\
 # What this repository uses in AWS, named nowhere else; the environment wins over this file.
@@ -25,6 +26,8 @@ ECR_REPOSITORY={ECR_REPOSITORY}
 AWS_REGION=
 S3_BUCKET=
 SAGEMAKER_ROLE_ARN=
+# To log launches to MLflow as well, the ARN of a tracking server that SageMaker manages:
+# MLFLOW_TRACKING_URI=arn:aws:sagemaker:<region>:<account>:mlflow-tracking-server/<name>
 """
 
 

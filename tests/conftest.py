@@ -83,7 +83,7 @@ def copy_template(folder: Path) -> Path:
 @pytest.fixture(autouse=True, scope="session")
 def _environment_of_a_user() -> None:
     """Forget what `make test` and its environment set, which nobody has who types a command."""
-    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "VIRTUAL_ENV"):
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MLFLOW_TRACKING_URI", "VIRTUAL_ENV"):
         os.environ.pop(name, None)
 
 

@@ -164,9 +164,9 @@ def logs(name: str) -> "LaunchedRun":
     Raises:
         LaunchError: There is no such job, or its log cannot be read.
     """
-    from . import attach, launched
+    from . import launched
 
-    return launched.of(attach.logs(name))
+    return launched.logs(name)
 
 
 def stop(name: str) -> "LaunchedRun":

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from . import aws, history, listing, tracking
+from . import aws, history, listing
 from .account import Account, host_count, step_job
 from .entries import PIPELINE, Entry
 from .project import COMMAND, LaunchError
@@ -23,25 +23,18 @@ _ENDED = ("ValidationException", "ResourceNotFound", "ConflictException")
 """Error codes of stopping what has just ended."""
 
 
-def logs(name: str) -> Run:
+def follow(entry: Entry) -> Run:
     """Print the log of a job, or of all jobs of a pipeline, and follow it to its end.
 
     An interrupt ends the following only.
 
     Raises:
-        LaunchError: There is no such job, or its log cannot be read.
+        LaunchError: There is no such job any more, or its log cannot be read.
     """
-    entry = listing.find(name)
     with _leaving(entry):
-        run = _follow(entry)
-    tracking.log_entry(entry, run)
-    return run
-
-
-def _follow(entry: Entry) -> Run:
-    if entry.backend == "sagemaker":
-        return _follow_execution(entry) if entry.job == PIPELINE else _follow_job(entry)
-    return to_run(_follow_local(entry))
+        if entry.backend == "sagemaker":
+            return _follow_execution(entry) if entry.job == PIPELINE else _follow_job(entry)
+        return to_run(_follow_local(entry))
 
 
 def stop(name: str) -> Run:

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from . import attach, table
+from . import attach, listing, table, tracking
 from .run import Run
 
 
@@ -15,7 +15,7 @@ class LaunchedRun(Run):
         Raises:
             LaunchError: There is no such job any more, or its log cannot be read.
         """
-        return of(attach.logs(self.name))
+        return logs(self.name)
 
     def stop(self) -> "LaunchedRun":
         """Stop it, unless it has ended, and return the run as it is then.
@@ -34,6 +34,18 @@ class LaunchedRun(Run):
             ("metric", self.metric),
         ]
         return table.pairs_to_html([(name, value) for name, value in pairs if value])
+
+
+def logs(name: str) -> LaunchedRun:
+    """Print the log of a job or a run of the pipeline, follow it to its end, and return its run.
+
+    Raises:
+        LaunchError: There is no such job, or its log cannot be read.
+    """
+    entry = listing.find(name)
+    run = attach.follow(entry)
+    tracking.log_entry(entry, run)
+    return of(run)
 
 
 def of(run: Run) -> LaunchedRun:

@@ -83,6 +83,13 @@ def _key(name: str) -> str:
     return _FORBIDDEN.sub("_", name)[:_KEY_CHARACTERS]
 
 
+def _first_cause(error: BaseException) -> BaseException:
+    """Return what is behind an error of MLflow, such as a refused connection."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return error
+
+
 def main() -> int:
     """Log the launch on standard input and return the exit code."""
     needed = ["mlflow"]
@@ -94,7 +101,7 @@ def main() -> int:
     try:
         logged = log(launch)
     except Exception as error:  # MLflow, its plugin, requests and botocore have their own
-        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(" ".join(str(_first_cause(error)).split()), file=sys.stderr)
         return 1
     if logged:
         print(f"logged to MLflow: run {launch['run']} of the experiment {launch['experiment']}")

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from . import comparison, jobs, mlflow_client, project, results
+from . import compared, jobs, mlflow_client, project, results
 from .backends import sources
 from .entries import PIPELINE, Entry
 from .graph import Pipeline
@@ -153,7 +153,7 @@ def _results(ended: _Ended, outputs: Mapping[str, str]) -> list[Result]:
 
 def _content(ended: _Ended, found: Sequence[Result]) -> dict[str, Any]:
     """Return what ``mlflow_client`` logs; see there."""
-    run = comparison.read(ended.run, found)
+    run = compared.read(ended.run, found)
     records = [result.record for result in found if result.record]
     tags = {"launch": ended.name, "job": ended.job, "backend": ended.backend}
     tags |= {f"{each.job}.output.{each.channel}": each.address for each in found}

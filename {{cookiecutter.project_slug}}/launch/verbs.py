@@ -56,13 +56,15 @@ def carry_out(verb: str, argv: Sequence[str]) -> int:
         return _list(parsed.limit, as_json=parsed.json)
     if verb == "show":
         return _show(parsed.name, as_json=parsed.json)
-    from . import attach
+    from . import attach, tracking
 
     if verb == "stop":
         attach.stop(parsed.name)
         return ExitCode.COMPLETED
-    run = attach.logs(parsed.name)
-    print(f"{run.status}: {run.name}")
+    entry = listing.find(parsed.name)
+    run = attach.follow(entry)
+    print(f"{run.status}: {run.name}", flush=True)
+    tracking.log_entry(entry, run)
     return run.exit_code
 
 
