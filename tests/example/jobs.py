@@ -53,7 +53,7 @@ class Jobs:
     def start(self, name: str, base: Path, **options: object) -> int:
         """Start an entrypoint, with a folder that stands for ``/opt/ml``, and return its pid."""
         words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-        env = {"SAGEMAKER_BASE_DIR": str(base), "API_TOKEN": "S3NT1NEL"}
+        env = {"SAGEMAKER_BASE_DIR": str(base), "API_TOKEN": "S3NT1NEL", "JOB_CPUS": "2"}
         argv = [f"entrypoints/{name}.py", *words]
         self._order(argv=argv, env=env, log=str(base / "log"))
         return int(self._answer())

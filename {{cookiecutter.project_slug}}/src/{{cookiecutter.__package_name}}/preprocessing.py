@@ -7,10 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from .dataset import COLUMNS, FEATURES, NULL, TARGET, polars_errors
-from .runtime import Host, JobError, progress
-
-_READ_AHEAD = str(1 << 20)
-"""Bytes of a chunk of CSV, of which Polars reads two ahead per core: by default 32 MB each."""
+from .runtime import Host, JobError, parallel, reading
 
 _UNREADABLE = "not a CSV table of the expected types"
 
@@ -33,17 +30,20 @@ class PreprocessingHandler:
     def run(self, input_path: Path, output_path: Path) -> None:
         """Turn each CSV below ``input_path`` into ``train/`` and ``test/`` Parquet of its name.
 
-        Files are streamed one after the other, so that memory does not grow with the input.
+        Files are streamed, as many at once as there are CPUs: memory does not grow with the input.
 
         Raises:
             JobError: There is no file, a file is cut off or not a table of these columns and
                 types, or no row of the whole job can be used.
         """
-        os.environ.setdefault("POLARS_CSV_CHUNK_SIZE", _READ_AHEAD)
-        read = kept = 0
-        for file in progress(self._host.files(input_path, "*.csv"), "files"):
+        files = self._host.files(input_path, "*.csv")
+
+        def split(file: Path) -> tuple[int, int]:
             name = file.relative_to(input_path).with_suffix(".parquet")
-            counts = self._split(file, output_path / "train" / name, output_path / "test" / name)
+            return self._split(file, output_path / "train" / name, output_path / "test" / name)
+
+        read = kept = 0
+        for counts in reading(parallel(split, files, worthwhile=0), files):
             read, kept = read + counts[0], kept + counts[1]
         _logger.info("kept %d of %d rows, dropped %d incomplete ones", kept, read, read - kept)
         if not kept and self._host.count == 1:
@@ -81,15 +81,12 @@ def _scan(file: Path) -> pl.LazyFrame:
         found = table.collect_schema().names()
     if missing := [name for name in COLUMNS if name not in found]:
         raise JobError(f"{file}: no column {', '.join(missing)}")
-    if not _ends_with_line_break(file):
+    with file.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        ends_with_line_break = stream.read() == b"\n"
+    if not ends_with_line_break:
         raise JobError(
             f"{file}: no line break after the last row, as in a file that was cut off: copy it "
             "again, or end it with a line break if it is complete"
         )
     return table
-
-
-def _ends_with_line_break(file: Path) -> bool:
-    with file.open("rb") as stream:
-        stream.seek(-1, os.SEEK_END)
-        return stream.read() == b"\n"

@@ -5,10 +5,11 @@ import logging
 import pickle
 from pathlib import Path
 
+from joblib import parallel_config
 from sklearn.metrics import classification_report, confusion_matrix
 
 from . import dataset, model
-from .runtime import JobError
+from .runtime import JobError, cpus
 from .trials import best_parameters
 
 _logger = logging.getLogger(__name__)
@@ -26,8 +27,7 @@ class TrainingHandler:
         The parameters are those of the best trial below ``trials_path``, or scikit-learn's own
         defaults where there is none. ``metrics.json`` holds the ``accuracy`` (0 to 1) and ``n`` of
         the test side, ``precision``, ``recall`` and ``n`` of each of its ``classes``, and the
-        ``confusion_matrix``, whose rows are the true classes and whose columns the predicted ones,
-        in the order of ``labels``.
+        ``confusion_matrix``: a row for each of the true ``labels``, a column for each predicted.
 
         Raises:
             JobError: a side of the data set has no rows, or there is one class only.
@@ -37,9 +37,9 @@ class TrainingHandler:
         if len(set(target)) < 2:
             raise JobError(f"{input_path}: one class only, there is nothing to learn")
         parameters = best_parameters(trials_path) if trials_path else {}
-        estimator = model.build(parameters, self._seed).fit(features, target)
+        with parallel_config("threading", n_jobs=cpus()):
+            estimator = model.build(parameters, self._seed).fit(features, target)
         predicted = estimator.predict(test_features)
-
         labels = sorted({*target, *test_target})
         report = {"y_true": test_target, "y_pred": predicted, "labels": labels, "zero_division": 0}
         scores = classification_report(**report, output_dict=True)

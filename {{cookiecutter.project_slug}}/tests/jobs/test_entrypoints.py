@@ -66,6 +66,37 @@ def test_the_model_can_be_trained_without_trials(
     assert metrics["accuracy"] > 0.9
 
 
+def test_results_do_not_depend_on_the_number_of_cpus(
+    repository: Path, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With rows enough that fits run beside each other, and a table too large for one chunk."""
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    for table in raw.iterdir():
+        header, *rows = table.read_text(encoding="utf-8").splitlines(keepends=True)
+        (tables / table.name).write_text(header + "".join(rows * 30), encoding="utf-8")
+    results = []
+    for cpus in ("1", "2", "4"):
+        monkeypatch.setenv("JOB_CPUS", cpus)
+        dataset, trials, model = (tmp_path / cpus / name for name in ("dataset", "trials", "model"))
+        for job, source, output, *options in (
+            ("preprocess", tables, dataset),
+            ("tune", dataset, trials, "--trials=2", "--folds=2"),
+            ("train", dataset, model, "--trials_path", trials),
+        ):
+            paths = ("--input_path", source, "--output_path", output)
+            done = start(repository, job, *paths, *options)
+            assert done.returncode == 0, done.stdout + done.stderr
+        results.append(
+            {
+                path.relative_to(tmp_path / cpus): path.read_bytes()
+                for path in (tmp_path / cpus).rglob("*")
+                if path.is_file() and path.name != "job.json"
+            }
+        )
+    assert results[0] == results[1] == results[2]
+
+
 @pytest.mark.parametrize(
     ("job", "options", "named"),
     [

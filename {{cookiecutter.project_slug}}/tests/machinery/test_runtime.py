@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -159,13 +160,32 @@ def test_an_input_without_files_is_not_one_in_which_no_file_matches(tmp_path: Pa
         Host().files(tmp_path, "*.csv")
 
 
-@pytest.mark.parametrize("name", ["api_token", "PASSWORD", "client_secret", "access_key_id"])
+# Secrets
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("api_token", "--hf-token", "TOKEN", "accessToken", "AUTHTOKEN", "refresh_tokens"),
+        *("PASSWORD", "DB_PASSWD", "userPassword", "pwd", "SSH_PASSPHRASE", "passcode"),
+        *("client_secret", "SECRETS", "AWS_CREDENTIALS", "credential_file", "AUTHORIZATION"),
+        *("access_key_id", "PRIVATE_KEY", "--2fa_key", "apiKey", "APIKEY", "signing.keys", "key"),
+    ],
+)
 def test_secrets_are_recognised_by_name(name: str) -> None:
     assert runtime.is_secret(name)
-    assert not runtime.is_secret("seed")
 
 
-# Secrets
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("seed", "max_tokens", "token_count", "--num-tokens", "maxTokens", "TOKEN_LIMIT"),
+        *("TOKENIZERS_PARALLELISM", "tokenizer", "key_column", "sortKey", "keep", "monkey"),
+        *("keyword", "compass", "bypass_checks", "author"),
+    ],
+)
+def test_other_names_are_not_taken_for_secrets(name: str) -> None:
+    assert not runtime.is_secret(name)
 
 
 @pytest.fixture
@@ -866,6 +886,42 @@ def test_a_job_stops_in_the_middle_of_native_code_and_publishes_nothing(
     assert list(jobs.out.iterdir()) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_job_that_works_on_several_items_stops_at_once(
+    jobs: Jobs, number: signal.Signals
+) -> None:
+    body = f"""def work(item):
+        (output / str(item)).mkdir()
+        {NATIVE}
+    list(runtime.parallel(work, range(9), worthwhile=0))"""
+    process = jobs.start(body, env={"JOB_CPUS": "3"})
+    assert process.stdout
+    working = 0
+    while working < 3:
+        assert process.poll() is None
+        working += "native" in process.stdout.readline()
+    process.send_signal(number)
+    # The end of the output: no process that has inherited it is left.
+    assert ("stopped by" in finish(process).stdout) == (number == signal.SIGTERM)
+    if number == signal.SIGTERM:
+        assert process.returncode == 128 + number
+        assert list(jobs.out.iterdir()) == []
+
+
+def test_a_failure_does_not_wait_for_other_items(base: Path, jobs: Jobs) -> None:
+    body = f"""def work(item):
+        (output / str(item)).touch()
+        if item:
+            {NATIVE}
+        while not (output / "1").exists(): pass
+        raise runtime.JobError("the first item cannot be used")
+    list(runtime.parallel(work, range(9), worthwhile=0))"""
+    done = jobs.run(body, env={"JOB_CPUS": "2"})
+    assert done.returncode == 1
+    assert (base / "output" / "message").read_text() == "the first item cannot be used"
+    assert list(jobs.out.iterdir()) == []
+
+
 STOPPED = """os.kill(os.getpid(), signal.SIGTERM)
     while output.exists(): pass
     raise runtime.JobError("the output is gone")"""
@@ -1161,6 +1217,29 @@ def test_a_host_rejects_files_that_no_other_host_can_have_written(
     assert name in done.stderr
 
 
+# CPUs
+
+PRINT = "print(*(os.environ[name] for name in ('POLARS_MAX_THREADS', 'OMP_NUM_THREADS')))"
+
+
+def test_libraries_use_as_many_threads_as_the_job_has_cpus(jobs: Jobs) -> None:
+    unset = {"POLARS_MAX_THREADS": "", "OMP_NUM_THREADS": ""}
+    clear = "; ".join(f"os.environ.pop({name!r})" for name in unset)
+    done = jobs.run(f"{PRINT}; {RESULT}", setup=clear, env={"JOB_CPUS": "3", **unset})
+    assert "\n3 3\n" in done.stdout
+
+
+def test_a_setting_of_a_library_is_kept(jobs: Jobs) -> None:
+    done = jobs.run(PRINT, env={"JOB_CPUS": "3", "POLARS_MAX_THREADS": "5", "OMP_NUM_THREADS": "6"})
+    assert "\n5 6\n" in done.stdout
+
+
+def test_a_wrong_number_of_cpus_is_reported(base: Path, jobs: Jobs) -> None:
+    assert jobs.run(RESULT, env={"JOB_CPUS": "many"}).returncode == 1
+    assert "JOB_CPUS" in (base / "output" / "message").read_text()
+    assert not jobs.out.exists()
+
+
 # Progress
 
 PROGRESS = "for _ in runtime.progress(range(300), 'rows'): time.sleep(0.001)"
@@ -1182,3 +1261,36 @@ def test_progress_is_a_bar_on_a_terminal(jobs: Jobs) -> None:
     assert process.returncode == 0
     assert b"\r" in os.read(terminal, 4096)
     os.close(terminal)
+
+
+READING = """import pathlib
+    file = pathlib.Path(os.environ["READ"])
+    def read(_):
+        with file.open("rb", buffering=0) as stream:
+            while stream.read(100_000): time.sleep(0.05)
+    list(runtime.reading(map(read, [file]), [file]))"""
+
+
+def test_progress_within_a_file(jobs: Jobs, tmp_path: Path) -> None:
+    """Most of the file is read before the first result is there."""
+    file = tmp_path / "large"
+    file.write_bytes(bytes(2_000_000))
+    setup = "runtime.progress_bar._SECONDS = 0.1"
+    done = jobs.run(READING, setup=setup, env={"READ": str(file)})
+    assert done.returncode == 0, done.stdout
+    percents = [int(text) for text in re.findall(r"read: +(\d+)%", done.stdout)]
+    assert percents == sorted(percents)
+    assert percents[0] == 0
+    assert percents[-1] == 100
+    if sys.platform == "linux":
+        assert any(0 < percent < 100 for percent in percents)
+    assert "2.00M/2.00M" in done.stdout
+
+
+def test_progress_ends_with_an_error(jobs: Jobs, tmp_path: Path) -> None:
+    body = READING.replace("read(_):", "read(_):\n        raise runtime.JobError('not a table')")
+    file = tmp_path / "large"
+    file.write_bytes(bytes(1000))
+    done = jobs.run(body, env={"READ": str(file)})
+    assert done.returncode == 1
+    assert "100%" not in done.stdout

@@ -5,15 +5,17 @@ answered at once.
 """
 
 from .container import INPUT, MESSAGE_BYTES, OUTPUT
+from .cpu_limit import cpus
 from .files import FileDigest, digest_file, files_below
 from .hosts import Host, this_host
 from .job import FINISHED, main
 from .messages import JobError, is_secret
 from .option_types import at_least, existing_dir, existing_file, finished_output, fraction
 from .parser import JobParser
-from .progress_bar import progress
+from .progress_bar import progress, reading
 from .records import Record, check_listing, check_output, record_names
 from .secret_options import TypedOption, hide_in_message, hide_secrets, split_options
+from .threads import parallel
 
 __all__ = [
     "FINISHED",
@@ -29,6 +31,7 @@ __all__ = [
     "at_least",
     "check_listing",
     "check_output",
+    "cpus",
     "digest_file",
     "existing_dir",
     "existing_file",
@@ -39,7 +42,9 @@ __all__ = [
     "hide_secrets",
     "is_secret",
     "main",
+    "parallel",
     "progress",
+    "reading",
     "record_names",
     "split_options",
     "this_host",

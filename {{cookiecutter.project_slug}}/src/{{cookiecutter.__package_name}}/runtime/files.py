@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from .cpu_limit import cpus
 from .messages import JobError
 
 
@@ -67,8 +68,8 @@ def digest_file(path: Path) -> str:
 
 def digest_files(files: Mapping[str, Path]) -> dict[str, FileDigest]:
     """The digests of several files, by the same names."""
-    # Threads use all cores, because hashlib computes without holding the GIL.
-    with ThreadPoolExecutor() as pool:
+    # Threads use all CPUs, because hashlib computes without holding the GIL.
+    with ThreadPoolExecutor(cpus()) as pool:
         return dict(zip(files, pool.map(_digest, files.values()), strict=True))
 
 

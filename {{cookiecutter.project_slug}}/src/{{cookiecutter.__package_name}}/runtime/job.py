@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .container import OUTPUT, as_in_container, job_config, leave_message
+from .cpu_limit import limit_threads
 from .hosts import this_host
 from .messages import RejectedError, expected_reason, one_line, raised_at
 from .parser import JobParser
@@ -51,6 +52,7 @@ def main(
     _logger.info("arguments %s", json.dumps(arguments))
     on_signal(lambda number: _stop(number, publication))
     try:
+        limit_threads()
         record = _begin_record(Path(parser.prog).stem, arguments, started)
         publication.check(record)
         parser.verify_inputs(args)
@@ -64,7 +66,7 @@ def main(
     except BaseException as error:  # a panic of Polars is not an Exception
         publication.lock.acquire()
         _report(error, publication)
-        sys.exit(1)
+        _fail(publication)
     finally:
         ignore_signals()
         publication.discard()
@@ -110,6 +112,15 @@ def _stop(number: signal.Signals, publication: Publication) -> None:
     _logger.error("stopped by %s", number.name)
     publication.discard()  # last, because the main thread still runs
     os._exit(128 + number)
+
+
+def _fail(publication: Publication) -> NoReturn:
+    """End without waiting for other threads, which may work for hours on items of their own."""
+    ignore_signals()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    publication.discard()  # last, because other threads still run
+    os._exit(1)
 
 
 def _report(error: BaseException, publication: Publication) -> None:

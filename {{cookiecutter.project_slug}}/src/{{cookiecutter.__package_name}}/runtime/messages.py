@@ -13,7 +13,10 @@ _SURROUNDINGS = (
 )
 """Errors of a disk or a network, which no bug of a handler causes."""
 
-_SECRET = re.compile("token|password|secret|key", re.IGNORECASE)
+_SECRET = re.compile("passw|passphrase|passcode|pwd|secret|credential|authorization")
+_TOKEN = re.compile(r"\w*tokens?|(api|access|account|auth|private|signing|ssh)?keys?")
+_ORDINARY = re.compile("max|min|num|number|count|limit|length|size|columns?|fields?|sort|partition")
+"""Words beside a token or a key that is none to be hidden: ``max_tokens``, ``key_column``."""
 
 
 class JobError(Exception):
@@ -32,7 +35,11 @@ class RejectedError(Exception):
 
 def is_secret(name: str) -> bool:
     """Whether the value of an option or variable of this name must not be shown."""
-    return bool(_SECRET.search(name))
+    if _SECRET.search(name.lower()):
+        return True
+    words = re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name)
+    words = [word.lower() for word in words]
+    return any(map(_TOKEN.fullmatch, words)) and not any(map(_ORDINARY.fullmatch, words))
 
 
 def expected_reason(error: BaseException, outputs: Iterable[Path]) -> str | None:
