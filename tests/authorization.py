@@ -150,6 +150,9 @@ class Authorization:
     def on_pipeline(self, call: Call) -> Iterator[Request]:
         yield self._on_tagged(call, self._pipeline(call))
 
+    def on_resource(self, call: Call) -> Iterator[Request]:
+        yield self._on_tagged(call, call.parameters["ResourceArn"])
+
     def on_execution(self, call: Call) -> Iterator[Request]:
         """An execution is below its pipeline: pipeline/<name>/execution/<id>."""
         yield self._on_tagged(call, call.parameters["PipelineExecutionArn"])
@@ -266,6 +269,7 @@ OPERATIONS: Mapping[tuple[str, str], _Find] = {
     ("sagemaker", "CreatePipeline"): Authorization.create_pipeline,
     ("sagemaker", "UpdatePipeline"): Authorization.update_pipeline,
     ("sagemaker", "DescribePipeline"): Authorization.on_pipeline,
+    ("sagemaker", "ListTags"): Authorization.on_resource,
     ("sagemaker", "StartPipelineExecution"): Authorization.on_pipeline,
     ("sagemaker", "ListPipelineExecutions"): Authorization.on_pipeline,
     ("sagemaker", "DescribePipelineExecution"): Authorization.on_execution,

@@ -379,6 +379,7 @@ GITHUB_ROLE: Mapping[str, str] = {
     "sagemaker:DescribeProcessingJob": "launch follows a job",
     "sagemaker:ListPipelineExecutionSteps": "a pipeline is followed",
     "sagemaker:ListPipelineExecutions": "--from looks for a run with results",
+    "sagemaker:ListTags": "a pipeline of another project is left alone",
     "sagemaker:StartPipelineExecution": "a pipeline is run",
     "sagemaker:StopPipelineExecution": "a run is stopped",
     "sagemaker:StopProcessingJob": "a job is stopped",

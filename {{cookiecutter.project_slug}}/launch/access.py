@@ -104,11 +104,16 @@ def undecryptable(role: str, key: str) -> str:
 
 
 def _inputs(launch: Launch, request: Request) -> Iterator[tuple[str, str]]:
-    """Yield where each input was written, and its address; without what jobs are yet to write."""
+    """Yield where each input was written, and its address.
+
+    What jobs are yet to write, and what this launch uploads, is below the prefix of the project,
+    which ``make doctor`` checks once.
+    """
     options = {channel.name: channel.option for channel in launch.job.inputs}
     for item in request.get("ProcessingInputs", []):
         option = options.get(item["InputName"])
-        if option in launch.upstream or "S3Input" not in item:
+        is_own = option in launch.upstream or option in launch.snapshots
+        if is_own or "S3Input" not in item:
             continue
         yield _place(launch, option, item["InputName"]), item["S3Input"]["S3Uri"]
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from . import aws, jobs, project
+from . import aws, cluster, jobs, project
 from .entries import PIPELINE, Entry
 from .project import LaunchError
 
@@ -282,31 +282,16 @@ def step_job(state: Mapping[str, Any]) -> str:
     return str(arn.rpartition("/")[2])
 
 
-def host_count(description: Description) -> int:
-    """Return the number of hosts of a job, as far as it is known."""
-    cluster = description.get("ProcessingResources", {}).get("ClusterConfig", {})
-    preferences = cluster.get("InstancePreferences", [])
-    selected = cluster.get("SelectedInstanceType")
-    counts = [
-        cluster.get("SelectedInstanceCount"),
-        cluster.get("InstanceCount"),
-        *(each.get("InstanceCount") for each in preferences if each["InstanceType"] == selected),
-        *(each.get("InstanceCount") for each in preferences),
-    ]
-    return next((int(count) for count in counts if count is not None), 1)
-
-
 def instances(description: Description) -> str:
     """Return the instances of a job: ``ml.m5.xlarge``, or ``2 x ml.m5.xlarge``.
 
     Of several types, it is the one that SageMaker has selected; until then, all are named.
     """
-    cluster = description.get("ProcessingResources", {}).get("ClusterConfig", {})
-    types = [cluster, *cluster.get("InstancePreferences", [])]
-    named = [each["InstanceType"] for each in types if "InstanceType" in each]
-    if "SelectedInstanceType" in cluster:
-        named = [cluster["SelectedInstanceType"]]
-    count = host_count(description)
+    found = description.get("ProcessingResources", {}).get("ClusterConfig", {})
+    named = list(cluster.offers(description))
+    if "SelectedInstanceType" in found:
+        named = [found["SelectedInstanceType"]]
+    count = cluster.host_count(description)
     return f"{count} x {'/'.join(named)}" if named and count > 1 else "/".join(named)
 
 

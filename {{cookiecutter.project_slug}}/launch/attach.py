@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from . import aws, history, listing
-from .account import Account, host_count, step_job
+from .account import Account
 from .entries import PIPELINE, Entry
 from .project import COMMAND, LaunchError
 from .run import ExitCode, Run
@@ -129,46 +129,28 @@ def _ended(entry: Entry) -> Entry | None:
 def _follow_job(entry: Entry) -> Run:
     from .backends import sagemaker
 
-    description = Account().description(entry.name)
-    if description is None:
+    if Account().description(entry.name) is None:
         raise _unknown(entry)
-    repeat = f"{COMMAND} again {entry.short_name} --backend docker"
-    return sagemaker.follow(entry.name, entry.outputs, host_count(description), repeat)
+    return sagemaker.follow(entry.name, entry.outputs, _repeat(entry.short_name))
 
 
 def _follow_execution(entry: Entry) -> Run:
     """Print the steps of an execution, with the log of each job, until the execution ends."""
-    from .backends import sagemaker
-    from .backends.sagemaker import Connection, NoAnswerError
+    from .backends import execution
+    from .backends.sagemaker import NoAnswerError
 
-    account, connection = Account(), Connection("sagemaker")
-    statuses: dict[str, str] = {}
-    followed: set[str] = set()
-    while True:
-        try:
-            # In this order, the steps of a finished execution are final, too.
-            execution = connection.call(
-                "describe_pipeline_execution", PipelineExecutionArn=entry.arn
-            )
-        except NoAnswerError as error:
-            message = f"the execution can no longer be followed: {error}"
-            return Run(entry.arn, "InProgress", {}, message, ExitCode.STILL_RUNNING)
-        if execution is None:
-            raise _unknown(entry)
-        for state in account.steps(entry.arn):
-            name, status, job = state["StepName"], state["StepStatus"], step_job(state)
-            cached = "CacheHitResult" in state
-            if statuses.get(name) != status:
-                _print(f"{name}: {status}{' (from the cache)' if cached else ''}")
-                statuses[name] = status
-            if job and not cached and job not in followed:
-                followed.add(job)
-                hosts = host_count(account.description(job) or {})
-                sagemaker.follow(job, {}, hosts)
-        current = account.execution(entry.arn)
-        if execution["PipelineExecutionStatus"] not in ("Executing", "Stopping"):
-            return to_run(current or entry)
-        time.sleep(sagemaker.POLL_SECONDS)
+    following = execution.Following(entry.arn, lambda _step, job: _repeat(job))
+    try:
+        for _ in following.looks():
+            pass
+    except NoAnswerError as error:
+        message = f"the execution can no longer be followed: {error}"
+        return Run(entry.arn, "InProgress", {}, message, ExitCode.STILL_RUNNING)
+    return to_run(Account().execution(entry.arn) or entry)
+
+
+def _repeat(job: str) -> str:
+    return f"{COMMAND} again {job} --backend docker"
 
 
 def _stop_local(entry: Entry) -> Entry:

@@ -82,6 +82,18 @@ def instance_count(request: Mapping[str, Any]) -> int:
     return int(_instances(request)[0]["InstanceCount"])
 
 
+def host_count(description: Mapping[str, Any]) -> int:
+    """Return the number of instances of a job by its description.
+
+    Until SageMaker has selected one of several types, it is the largest that the job may get.
+    """
+    found = _get(description, _CLUSTER) or {}
+    offered = offers(description)
+    selected_type = str(found.get("SelectedInstanceType"))
+    selected = found.get("SelectedInstanceCount") or offered.get(selected_type)
+    return int(selected or max(offered.values(), default=1))
+
+
 def offers(request: Mapping[str, Any]) -> dict[str, int]:
     """Return the number of instances of each type, in order of preference.
 

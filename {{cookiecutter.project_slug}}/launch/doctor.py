@@ -14,7 +14,7 @@ from functools import partial
 from subprocess import TimeoutExpired, run
 from typing import Any
 
-from . import access, aws, cluster, config, configured, images, jobs, project, retries
+from . import access, aws, cluster, config, configured, images, jobs, project, retries, s3
 from .addresses import is_s3
 from .merge import merge
 from .project import ROOT, LaunchError, SetupError
@@ -152,10 +152,17 @@ def _role() -> str:
 
 
 def _inputs() -> str:
-    """Ask whether the role of each job may read the inputs that ``launch.toml`` names."""
+    """Ask whether the role of each job may read the inputs that ``launch.toml`` names.
+
+    The inputs that launches upload are checked here alone.
+    """
     addresses = list(_s3_inputs())
-    for name, address in addresses:
-        role = config.request(name).get("RoleArn") or project.require("SAGEMAKER_ROLE_ARN")
+    checks = [*addresses]
+    if project.setting("S3_BUCKET"):
+        checks += [(name, f"{s3.inputs_address()}/") for name in jobs.names()]
+    roles = {name: config.request(name).get("RoleArn") for name in jobs.names()}
+    for role, address in dict.fromkeys((roles[name], address) for name, address in checks):
+        role = role or project.require("SAGEMAKER_ROLE_ARN")
         if problem := access.unreadable(role, address):
             raise LaunchError(problem)
     return ", ".join(dict.fromkeys(address for _, address in addresses)) or "none is in S3"

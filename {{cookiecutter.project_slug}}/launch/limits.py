@@ -4,11 +4,11 @@ botocore itself checks types, minima and missing fields, and leaves the rest to 
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import names
+from .model import Shape, input_shape
 from .project import LaunchError
 
 Path = tuple[str | int, ...]
@@ -41,12 +41,12 @@ def check(operation: str, request: Mapping[str, Any]) -> None:
 
 def problems(operation: str, request: Mapping[str, Any]) -> list[Problem]:
     """Return each unknown field, wrong type and broken limit of a request or of a part of one."""
-    return list(_problems(request, _input(operation), ()))
+    return list(_problems(request, input_shape(operation), ()))
 
 
 def missing(operation: str, request: Mapping[str, Any]) -> list[Problem]:
     """Return each field that a request lacks; it has no other problems."""
-    return list(_missing(request, _input(operation), ()))
+    return list(_missing(request, input_shape(operation), ()))
 
 
 def path_text(path: Path) -> str:
@@ -55,20 +55,8 @@ def path_text(path: Path) -> str:
     return text.removeprefix(".")
 
 
-@cache
-def _model() -> Any:
-    from botocore.loaders import Loader
-    from botocore.model import ServiceModel
-
-    return ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
-
-
-def _input(operation: str) -> Any:
-    return _model().operation_model(operation).input_shape
-
-
-def _problems(value: Any, shape: Any, path: Path) -> Iterator[Problem]:
-    """Describe what a value breaks of a ``botocore.model.Shape``."""
+def _problems(value: Any, shape: Shape, path: Path) -> Iterator[Problem]:
+    """Describe what a value breaks of a shape."""
     if wrong_type := _wrong_type(value, shape, path):
         yield Problem(path, wrong_type)
         return
@@ -90,7 +78,7 @@ def _problems(value: Any, shape: Any, path: Path) -> Iterator[Problem]:
         yield Problem(path, text)
 
 
-def _wrong_type(value: Any, shape: Any, path: Path) -> str:
+def _wrong_type(value: Any, shape: Shape, path: Path) -> str:
     """Say which type a value must have; empty if it has it."""
     match shape.type_name:
         case "structure" | "map":
@@ -108,8 +96,8 @@ def _wrong_type(value: Any, shape: Any, path: Path) -> str:
             return "" if isinstance(value, str) else "this must be text in quotes"
 
 
-def _broken_limits(value: Any, shape: Any) -> Iterator[str]:
-    limits = shape.metadata
+def _broken_limits(value: Any, shape: Shape) -> Iterator[str]:
+    limits = shape.traits
     if isinstance(value, bool):
         return
     size, unit = (value, "") if isinstance(value, int) else (len(value), " items")
@@ -119,9 +107,14 @@ def _broken_limits(value: Any, shape: Any) -> Iterator[str]:
     elif size > limits.get("max", size):
         yield f"{_short(size)}{unit}, SageMaker accepts {limits['max']} or fewer"
     elif value not in limits.get("enum", [value]):
-        yield f"SageMaker does not know {value!r}" + names.similar(value, limits["enum"])
+        yield f"the installed botocore does not know {value!r}{_enum_advice(value, limits['enum'])}"
     elif "pattern" in limits and not re.fullmatch(_to_python(limits["pattern"]), value):
         yield f"{value!r} does not match {limits['pattern']}"
+
+
+def _enum_advice(value: str, known: Sequence[str]) -> str:
+    """Return names that may be meant, or else what to do about one that is new."""
+    return names.similar(value, known) or "; if it is new, run `make upgrade`"
 
 
 def _short(number: int) -> str:
@@ -129,7 +122,7 @@ def _short(number: int) -> str:
     return digits if len(digits) < 20 else f"{digits[:10]}… ({len(digits)} digits)"
 
 
-def _missing(value: Any, shape: Any, path: Path) -> Iterator[Problem]:
+def _missing(value: Any, shape: Shape, path: Path) -> Iterator[Problem]:
     if shape.type_name == "structure":
         for name in shape.required_members:
             if name not in value:

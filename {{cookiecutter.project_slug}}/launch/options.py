@@ -57,6 +57,15 @@ class Launch:
         """The outputs whose address was typed, by option."""
         return {name: self.outputs[name] for name in self.outputs if name in self._typed_names}
 
+    @property
+    def chosen_outputs(self) -> Mapping[str, str]:
+        """The outputs that another launch may have, too: those whose address or run was named.
+
+        Any other address contains the ID that ends this launch's name, and SageMaker accepts a name
+        once.
+        """
+        return self.outputs if self.is_typed("run_name") else self.named_outputs
+
     def place(self, option: str) -> str:
         """Return where the address of an input or output was written, for messages."""
         if option in self.inputs.keys() - self.upstream.keys() - self._typed_names:

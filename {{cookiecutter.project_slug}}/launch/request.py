@@ -336,10 +336,14 @@ def _read(address: str, name: str) -> bytes:
 
 
 def _check_outputs(launch: Launch) -> None:
-    """Check that outputs are new; the backend claims them before the job starts."""
+    """Check that outputs are new; the backend claims them before the job starts.
+
+    In S3, only chosen addresses can be taken.
+    """
     for option, address in launch.outputs.items():
         with _naming(launch, option):
-            _check_output(launch, address)
+            if not is_s3(address) or option in launch.chosen_outputs:
+                _check_output(launch, address)
 
 
 def _check_output(launch: Launch, address: str) -> None:

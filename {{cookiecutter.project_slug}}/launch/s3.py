@@ -59,14 +59,14 @@ def split(address: str) -> tuple[str, str]:
     return bucket, f"{prefix}/" if prefix else ""
 
 
-def input_address(digest: str) -> str:
-    """Return the address of an input that is stored under the digest of its content."""
-    return f"{inputs_address()}/{digest}/"
-
-
 def inputs_address() -> str:
     """Return the address below which inputs are stored."""
     return f"{_project_address()}/inputs"
+
+
+def input_address(digest: str) -> str:
+    """Return the address of an input that is stored under the digest of its content."""
+    return f"{inputs_address()}/{digest}/"
 
 
 def runs_address() -> str:
@@ -404,7 +404,7 @@ def _check_new(client: Any, address: str) -> None:
     bucket, prefix = split(address)
     if not prefix:
         raise LaunchError(f"{address} is a whole bucket: name a prefix in it")
-    own_bucket, own_prefix = split(f"{_project_address()}/inputs")
+    own_bucket, own_prefix = split(inputs_address())
     if bucket == own_bucket and (own_prefix.startswith(prefix) or prefix.startswith(own_prefix)):
         raise LaunchError(f"{address} holds the inputs of launches: name another prefix")
     if client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)["KeyCount"]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import aws, config, jobs, options, project, request, s3
-from .backends.sagemaker import STAY_CLAIMED, chooses_addresses, claimed
+from .backends.sagemaker import STAY_CLAIMED, claimed
 from .project import LaunchError, SetupError
 from .run import Request
 
@@ -41,8 +41,9 @@ def processor(job_name: str, /, **values: Any) -> tuple[Any, dict[str, Any]]:
     key = config.output_key(job_name)
     for snapshot in launch.uploads:
         s3.upload(snapshot, key)
-    advice = STAY_CLAIMED if chooses_addresses(launch) else ""
-    with claimed(launch.outputs.values(), {"job": launch.name}, advice, key):
+    claims = launch.chosen_outputs.values()
+    advice = STAY_CLAIMED if claims else ""
+    with claimed(claims, {"job": launch.name}, advice, key):
         return _processor(wanted), _run_arguments(wanted)
 
 

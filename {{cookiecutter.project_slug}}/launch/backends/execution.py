@@ -6,12 +6,13 @@ reported as its failure.
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any
 
-from .. import aws, cluster, config, project, s3
+from .. import aws, config, project, s3
+from ..account import step_job
 from ..graph import Pipeline, Step
 from ..metric import MetricError
 from ..project import COMMAND, LaunchError
@@ -19,6 +20,11 @@ from ..reuse import Source, display_name
 from ..run import ExitCode, Run
 from . import sagemaker
 from .sagemaker import Connection, NoAnswerError
+
+State = Mapping[str, Any]
+"""What SageMaker says about a step of an execution."""
+
+_RUNNING = ("Executing", "Stopping")
 
 _STATUS = {"Succeeded": "Completed", "Stopped": "Stopped"}
 """How the status of a finished execution is reported; any other is a failure."""
@@ -92,10 +98,13 @@ def _upload_inputs(pipeline: Pipeline) -> None:
 
 
 def _put(pipeline: Pipeline, definition: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Create the pipeline or replace its definition, and return UpdatePipeline's answer.
+    """Create the pipeline or give it a new version, and return UpdatePipeline's answer.
 
     A pipeline that was just created is updated, too: only that answer names the version. Its role
     is that of all jobs, and hands theirs to jobs that have another one.
+
+    Raises:
+        LaunchError: SageMaker rejects it, or a pipeline of this name is not this project's.
     """
     from botocore.exceptions import ClientError
 
@@ -120,8 +129,30 @@ def _put(pipeline: Pipeline, definition: Mapping[str, Any]) -> Mapping[str, Any]
         except ClientError as error:
             if "already exists" not in error.response["Error"].get("Message", ""):
                 raise
+            _check_owner(client, pipeline.name, fields["RoleArn"])
         answer: Mapping[str, Any] = client.update_pipeline(**fields)
     return answer
+
+
+def _check_owner(client: Any, name: str, role: str) -> None:
+    """Reject a pipeline without the tag of this project, unless its tags cannot be read.
+
+    Raises:
+        LaunchError: The pipeline is not this project's.
+    """
+    _, partition, _, _, account, _ = role.split(":", 5)
+    arn = f"arn:{partition}:sagemaker:{client.meta.region_name}:{account}:pipeline/{name}"
+    try:
+        pages = list(client.get_paginator("list_tags").paginate(ResourceArn=arn))
+    except client.exceptions.ClientError:
+        return  # its name alone says that it is
+    owners = [tag["Value"] for page in pages for tag in page["Tags"] if tag["Key"] == "project"]
+    if owners != [project.name()]:
+        owner = f"project {owners[0]}" if owners else "something else: it has no tag project"
+        raise LaunchError(
+            f"the pipeline {name} belongs to {owner}: rename it, or this project (name in "
+            "pyproject.toml)"
+        )
 
 
 def _start(pipeline: Pipeline, put: Mapping[str, Any], selected: Mapping[str, Any]) -> str:
@@ -198,18 +229,128 @@ def _step_names(steps: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 @dataclass
+class Following:
+    """Prints each new status of an execution's steps, with the logs of their jobs, to its end."""
+
+    arn: str
+    repeat: Callable[[str, str], str]
+    """Given the names of a step and its job, returns the command that repeats the job."""
+    connection: Connection = field(default_factory=lambda: Connection("sagemaker"))
+    execution: Mapping[str, Any] = field(default_factory=dict)
+    """The execution at the last look."""
+    states: Sequence[State] = ()
+    """Its steps that have begun, in their order."""
+    runs: dict[str, Run] = field(default_factory=dict)
+    """The jobs that were followed, by name."""
+    _printed: dict[str, str] = field(default_factory=dict)
+    """The line about the status of each step that was printed last."""
+    _calls: int = 0
+
+    @property
+    def status(self) -> str:
+        """``InProgress``, or how the execution has ended."""
+        status = self.execution["PipelineExecutionStatus"]
+        return "InProgress" if status in _RUNNING else _STATUS.get(status, "Failed")
+
+    def looks(self) -> Iterator[State]:
+        """Look at the execution until it ends.
+
+        Yields each step at each look, after its status was printed and before its job is followed.
+
+        Raises:
+            NoAnswerError: AWS does not answer; the execution goes on.
+        """
+        pauses = sagemaker.Pauses()
+        while True:
+            self._calls = 0
+            # In this order, the steps of a finished execution are final, too.
+            self.execution = self._describe()
+            self.states = self._list_steps()
+            any_new = False
+            for state in self.states:
+                any_new |= self._show(state)
+                yield state
+                any_new |= self._follow_job(state)
+            if self.status != "InProgress":
+                return
+            sleep(pauses.next(self._calls, any_new=any_new))
+
+    def _describe(self) -> Mapping[str, Any]:
+        """Return the state of the execution, which SageMaker may not show at once."""
+        deadline = monotonic() + sagemaker.APPEAR_SECONDS
+        while True:
+            answer = self._call("describe_pipeline_execution")
+            if answer is not None:
+                return answer
+            if monotonic() >= deadline:
+                raise NoAnswerError(f"SageMaker does not find {self.arn}")
+            sleep(sagemaker.POLL_SECONDS)
+
+    def _list_steps(self) -> list[State]:
+        states: list[State] = []
+        page: dict[str, Any] = {}
+        while True:
+            answer = self._call("list_pipeline_execution_steps", SortOrder="Ascending", **page)
+            answer = answer or {}
+            states += answer.get("PipelineExecutionSteps", [])
+            if "NextToken" not in answer:
+                return states
+            page = {"NextToken": answer["NextToken"]}
+
+    def _call(self, operation: str, **arguments: Any) -> Mapping[str, Any] | None:
+        self._calls += 1
+        return self.connection.call(operation, PipelineExecutionArn=self.arn, **arguments)
+
+    def _show(self, state: State) -> bool:
+        """Print the status of a step, unless it was printed before; return whether it was new."""
+        name, line = state["StepName"], _status_line(state)
+        if self._printed.get(name) == line:
+            return False
+        _print(line)
+        self._printed[name] = line
+        return True
+
+    def _follow_job(self, state: State) -> bool:
+        """Follow the job of a step to its end, unless it was followed before; return if it was not.
+
+        A job that cannot be followed does not end the following of the execution.
+        """
+        step, job = state["StepName"], step_job(state)
+        if not job or is_reused(state) or job in self.runs:
+            return False
+        run = sagemaker.follow(job, {}, self.repeat(step, job), sagemaker.DENIED_SECONDS)
+        if run.exit_code == ExitCode.STILL_RUNNING:
+            _print(f"{step}: its job cannot be followed any more, but the execution can")
+        self.runs[job] = run
+        return True
+
+
+def is_reused(state: State) -> bool:
+    """Return whether the result of a step is that of an earlier execution."""
+    return "SelectiveExecutionResult" in state or "CacheHitResult" in state
+
+
+def _status_line(state: State) -> str:
+    line = f"{state['StepName']}: {state['StepStatus']}"
+    if is_reused(state):
+        earlier = "SelectiveExecutionResult" in state
+        line += f" (from {'an earlier execution' if earlier else 'the cache'})"
+    attempt = state.get("AttemptCount", 1)
+    return f"{line} (attempt {attempt})" if attempt > 1 else line
+
+
+@dataclass
 class _Execution:
-    """An execution of a pipeline, of which each new status is printed."""
+    """An execution of a pipeline that this launch has started."""
 
     pipeline: Pipeline
     arn: str
-    connection: Connection = field(default_factory=lambda: Connection("sagemaker"))
-    printed: dict[str, str] = field(default_factory=dict)
-    """The line about the status of each step that was printed last."""
-    runs: dict[str, Run] = field(default_factory=dict)
-    """The jobs that were followed, by name."""
     outputs: dict[str, Mapping[str, str]] = field(default_factory=dict)
     """By job and channel, the addresses of outputs that are complete."""
+
+    def __post_init__(self) -> None:
+        self.steps = {step.name: step for step in self.pipeline.steps}
+        self.following = Following(self.arn, self._repeat)
 
     def follow(self) -> Run:
         """Print the steps, with the log of each job, until the execution ends.
@@ -217,81 +358,23 @@ class _Execution:
         Raises:
             NoAnswerError: AWS does not answer; the execution goes on.
         """
-        while True:
-            # In this order, the steps of a finished execution are final, too.
-            execution = self._describe()
-            states = self._list_steps()
-            for state in states:
-                self._show(state)
-            status = execution["PipelineExecutionStatus"]
-            if status not in ("Executing", "Stopping"):
-                return self._report(_STATUS.get(status, "Failed"), execution, states)
-            sleep(sagemaker.POLL_SECONDS)
+        for state in self.following.looks():
+            step = self.steps.get(state["StepName"])
+            if step and state["StepStatus"] == "Succeeded" and step.job not in self.outputs:
+                written = self._reused(state) if is_reused(state) else self._written(step)
+                self.outputs[step.job] = written
+        return self._report()
 
-    def _describe(self) -> Mapping[str, Any]:
-        """Return the state of the execution, which SageMaker may not show at once."""
-        deadline = monotonic() + sagemaker.APPEAR_SECONDS
-        while True:
-            answer = self.connection.call(
-                "describe_pipeline_execution", PipelineExecutionArn=self.arn
-            )
-            if answer is not None:
-                return answer
-            if monotonic() >= deadline:
-                raise NoAnswerError(f"SageMaker does not find {self.arn}")
-            sleep(sagemaker.POLL_SECONDS)
-
-    def _list_steps(self) -> list[Mapping[str, Any]]:
-        states: list[Mapping[str, Any]] = []
-        page: dict[str, Any] = {}
-        while True:
-            answer = self.connection.call(
-                "list_pipeline_execution_steps",
-                PipelineExecutionArn=self.arn,
-                SortOrder="Ascending",
-                **page,
-            )
-            answer = answer or {}
-            states += answer.get("PipelineExecutionSteps", [])
-            if "NextToken" not in answer:
-                return states
-            page = {"NextToken": answer["NextToken"]}
-
-    def _show(self, state: Mapping[str, Any]) -> None:
-        """Print a status that is new, and follow a job that is new to its end."""
-        name, status = state["StepName"], state["StepStatus"]
-        earlier = "SelectiveExecutionResult" in state
-        cached = earlier or "CacheHitResult" in state
-        attempt = state.get("AttemptCount", 1)
-        origin = "an earlier execution" if earlier else "the cache"
-        line = f"{name}: {status}{f' (from {origin})' if cached else ''}"
-        line += f" (attempt {attempt})" if attempt > 1 else ""
-        if self.printed.get(name) != line:
-            _print(line)
-            self.printed[name] = line
-        step = next((each for each in self.pipeline.steps if each.name == name), None)
-        if step is None:
-            return
-        job = _job_name(state)
-        if job and not cached and job not in self.runs:
-            self.runs[job] = self._follow_job(step, job)
-        if status == "Succeeded" and step.job not in self.outputs:
-            self.outputs[step.job] = self._cached_outputs(job) if cached else self._written(step)
-
-    def _follow_job(self, step: Step, job: str) -> Run:
-        """Follow a job; one that cannot be followed does not end the following of the execution."""
+    def _repeat(self, name: str, _job: str) -> str:
+        """Return the command that repeats a step in Docker, with the results that it has read."""
+        step = self.steps[name]
         names = {channel.option: channel.name for channel in step.launch.job.inputs}
         inputs = {
             option: self.outputs[writer][names[option]]
             for option, writer in step.launch.upstream.items()
             if names[option] in self.outputs.get(writer, {})
         }
-        repeat = step.launch.command(backend="docker", **inputs)
-        hosts = cluster.instance_count(step.request)
-        run = sagemaker.follow(job, {}, hosts, repeat, sagemaker.DENIED_SECONDS)
-        if run.exit_code == ExitCode.STILL_RUNNING:
-            _print(f"{step.name}: its job cannot be followed any more, but the execution can")
-        return run
+        return step.launch.command(backend="docker", **inputs)
 
     def _written(self, step: Step) -> Mapping[str, str]:
         """Return the addresses to which a step of this execution has written, by channel."""
@@ -303,18 +386,18 @@ class _Execution:
             for channel in step.launch.job.outputs
         }
 
-    def _cached_outputs(self, job: str) -> Mapping[str, str]:
+    def _reused(self, state: State) -> Mapping[str, str]:
         """Return the addresses to which a job of an earlier execution has written, by channel."""
+        job, connection = step_job(state), self.following.connection
         try:
-            answer = self.connection.call_once("describe_processing_job", ProcessingJobName=job)
+            answer = connection.call_once("describe_processing_job", ProcessingJobName=job)
         except LaunchError as error:
             _print(f"the outputs of {job} cannot be looked up: {error}")
             return {}
         return s3.output_addresses(answer or {})
 
-    def _report(
-        self, status: str, execution: Mapping[str, Any], states: list[Mapping[str, Any]]
-    ) -> Run:
+    def _report(self) -> Run:
+        status, states = self.following.status, self.following.states
         outputs = {
             f"{channel.option}.{step.job}": self.outputs[step.job][channel.name]
             for step in self.pipeline.steps
@@ -326,10 +409,10 @@ class _Execution:
             for state in states
             if "FailureReason" in state
         ]
-        message = "\n".join(reasons) or execution.get("FailureReason", "")
+        message = "\n".join(reasons) or self.following.execution.get("FailureReason", "")
         exit_code = ExitCode.COMPLETED if status == "Completed" else ExitCode.FAILED
         metric = self._metric() if status == "Completed" else ""
-        usage = tuple(each for run in self.runs.values() for each in run.usage)
+        usage = tuple(each for run in self.following.runs.values() for each in run.usage)
         return Run(self.arn, status, outputs, message, exit_code, metric, usage)
 
     def _metric(self) -> str:
@@ -344,15 +427,9 @@ class _Execution:
             _print(f"{metric.name} cannot be shown: {error}")
             return ""
 
-    def _exit_message(self, state: Mapping[str, Any]) -> str:
-        run = self.runs.get(_job_name(state))
+    def _exit_message(self, state: State) -> str:
+        run = self.following.runs.get(step_job(state))
         return run.exit_message if run and run.exit_code == ExitCode.FAILED else ""
-
-
-def _job_name(state: Mapping[str, Any]) -> str:
-    """Return the name of a step's processing job; empty while there is none."""
-    metadata = state.get("Metadata", {})
-    return str(metadata.get("ProcessingJob", {}).get("Arn", "").rpartition("/")[2])
 
 
 def _print(text: str) -> None:

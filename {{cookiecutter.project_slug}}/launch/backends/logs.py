@@ -32,15 +32,16 @@ class Log:
     reading goes back by ``LATE_SECONDS`` and skips the lines that were printed before.
     """
 
-    def __init__(self, job: str, hosts: int, created: datetime, call: Call) -> None:
+    def __init__(self, job: str, created: datetime, call: Call) -> None:
         self.last: deque[str] = deque(maxlen=LAST_LINES)
         """The lines that were printed last."""
         self.failed = False
         """Whether the last reading failed."""
         self.was_read = False
         """Whether any reading succeeded."""
+        self.calls = 0
+        """How many calls the last reading has made."""
         self._streams = f"{job}/"
-        self._hosts = hosts
         self._call = call
         self._problem_printed = False
         self._newest: dict[str, tuple[int, bool]] = {}
@@ -54,9 +55,9 @@ class Log:
         """At least this many seconds is the hosts' clock ahead of the caller's."""
 
     @property
-    def complete(self) -> bool:
-        """Whether the newest line of every host is the last one of a successful job."""
-        return sum(finished for _, finished in self._newest.values()) >= self._hosts
+    def finished_hosts(self) -> int:
+        """The number of hosts whose newest line is the last one of a successful job."""
+        return sum(finished for _, finished in self._newest.values())
 
     @property
     def pending(self) -> bool:
@@ -71,6 +72,7 @@ class Log:
         Args:
             now: The time in seconds, on a clock that is never set back.
         """
+        self.calls = 0
         try:
             any_new = self._read(now)
         except LaunchError as error:
@@ -95,6 +97,7 @@ class Log:
             if not self._next_page:
                 self._began = now
             token = {"nextToken": self._next_page} if self._next_page else {}
+            self.calls += 1
             page = self._call(
                 "filter_log_events",
                 logGroupName=GROUP,

@@ -17,7 +17,14 @@ from ..run import ExitCode, Request, Run, Usage
 from .logs import GROUP, Log
 
 POLL_SECONDS = 5.0
-"""The pause between two looks at a job."""
+"""The pause between two looks at a job that writes into its log."""
+
+QUIET_POLL_SECONDS = 15.0
+"""The pause to which looks slow down while nothing happens."""
+
+CALL_SECONDS = 2.5
+"""The pause for each call that a look has made, so that ten minutes take at most 240 calls, however
+many hosts and lines there are."""
 
 STATUS_SECONDS = 60.0
 """How often a status that does not change is printed."""
@@ -42,6 +49,24 @@ DRAIN_FAILURE_SECONDS = 60.0
 """How long reading the log of a job that has ended may fail."""
 
 STAY_CLAIMED = "the outputs stay claimed: choose another run name or address"
+
+
+class Pauses:
+    """The pauses between looks at something that AWS limits the calls of."""
+
+    def __init__(self) -> None:
+        self._seconds = POLL_SECONDS
+
+    def next(self, calls: int, *, any_new: bool) -> float:
+        """Return how many seconds to wait before the next look.
+
+        Args:
+            calls: How many calls the last look has made.
+            any_new: Whether it has found anything new, or there is more to read.
+        """
+        grown = min(self._seconds * 1.5, QUIET_POLL_SECONDS)
+        self._seconds = POLL_SECONDS if any_new else grown
+        return max(self._seconds, min(calls * CALL_SECONDS, RETRY_SECONDS))
 
 
 class NoAnswerError(Exception):
@@ -148,8 +173,9 @@ def run(launch: Launch, request: Request) -> Run:
     for snapshot in launch.uploads:
         s3.upload(snapshot, key)
     maybe_running = f"{name} may be running: {advised}"
-    advice = STAY_CLAIMED if chooses_addresses(launch) else ""
-    with claimed(outputs.values(), {"job": name}, advice, key):
+    claims = launch.chosen_outputs.values()
+    advice = STAY_CLAIMED if claims else ""
+    with claimed(claims, {"job": name}, advice, key):
         _print(f"creating the processing job {name}")
         with _print_if_interrupted(maybe_running):
             created = _create(launch, request)
@@ -159,7 +185,7 @@ def run(launch: Launch, request: Request) -> Run:
         with _print_if_interrupted(f"{name} is still running: {advised}"):
             if launch.options.wait:
                 repeat = launch.command(backend="docker")
-                return follow(name, outputs, cluster.instance_count(request), repeat)
+                return follow(name, outputs, repeat)
             _print_links(name)
             return Run(name, "InProgress", outputs)
 
@@ -189,15 +215,9 @@ def claimed(
             raise LaunchError(f"{error}; {advice}") from error
 
 
-def chooses_addresses(launch: Launch) -> bool:
-    """Return whether the same launch would have the same outputs again."""
-    return bool(launch.named_outputs) or any(option == "--run_name" for option, _ in launch.typed)
-
-
 def follow(
     name: str,
     outputs: Mapping[str, str],
-    hosts: int,
     repeat: str = "",
     denied_seconds: float = GIVE_UP_SECONDS,
 ) -> Run:
@@ -209,14 +229,13 @@ def follow(
     Args:
         name: Of the job, which was created before.
         outputs: Addresses by option, for the run that is returned.
-        hosts: How many hosts the job has.
         repeat: A command that repeats the job elsewhere, shown if it fails.
         denied_seconds: How long looks at the job may be denied.
     """
     message = f"{name} is still running: {commands(name)}"
     _print_links(name)
     try:
-        job, log = _follow(name, hosts, denied_seconds)
+        job, log = _follow(name, denied_seconds)
     except NoAnswerError as error:
         _print(f"the job is still running, but can no longer be followed: {error}")
         return Run(name, "InProgress", outputs, message, ExitCode.STILL_RUNNING)
@@ -264,10 +283,11 @@ def _create(launch: Launch, request: Request) -> bool:
     return True
 
 
-def _follow(name: str, hosts: int, denied_seconds: float) -> tuple[Mapping[str, Any], Log]:
+def _follow(name: str, denied_seconds: float) -> tuple[Mapping[str, Any], Log]:
     """Print the status and the log of a job until it ends; return its state and its log."""
     connection, started = Connection("sagemaker", denied_seconds), monotonic()
     printed_status, printed_at = "", started
+    pauses = Pauses()
     log: Log | None = None
     while True:
         job = _describe(connection, name)
@@ -275,17 +295,18 @@ def _follow(name: str, hosts: int, denied_seconds: float) -> tuple[Mapping[str, 
             raise NoAnswerError(f"SageMaker does not find {name}")
         # A name out of an ARN is in lower case, that of the log is not.
         log = log or Log(
-            job["ProcessingJobName"], hosts, job["CreationTime"], Connection("logs").call_once
+            job["ProcessingJobName"], job["CreationTime"], Connection("logs").call_once
         )
-        log.read(monotonic())
+        any_new = log.read(monotonic()) or log.pending
         status, now = job["ProcessingJobStatus"], monotonic()
         if status != printed_status or now - printed_at >= STATUS_SECONDS:
             _print(f"{status} after {now - started:.0f} s")
+            any_new |= status != printed_status
             printed_status, printed_at = status, now
         if status in ("Completed", "Failed", "Stopped"):
-            _drain(log)
+            _drain(log, cluster.host_count(job))
             return job, log
-        sleep(POLL_SECONDS)
+        sleep(pauses.next(1 + log.calls, any_new=any_new))
 
 
 def _describe(connection: Connection, name: str) -> Mapping[str, Any] | None:
@@ -298,15 +319,15 @@ def _describe(connection: Connection, name: str) -> Mapping[str, Any] | None:
         sleep(POLL_SECONDS)
 
 
-def _drain(log: Log) -> None:
-    """Print what CloudWatch delivers after the end of a job.
+def _drain(log: Log, hosts: int) -> None:
+    """Print what CloudWatch delivers after the end of a job with so many hosts.
 
     The log is silent if a search to its last page finds nothing new, and if that search began
     ``QUIET_SECONDS`` after the end of an earlier one.
     """
     began = monotonic()
     quiet_since = failing_since = math.inf
-    while not log.complete:
+    while log.finished_hosts < hosts:
         if not log.pending:
             began = monotonic()
         if log.read(monotonic()) or log.failed:

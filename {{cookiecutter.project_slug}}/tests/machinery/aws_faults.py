@@ -21,6 +21,7 @@ imported when the fixture is used: it takes a second, which most tests can spare
 """
 
 import base64
+import hashlib
 import json
 import os
 import threading
@@ -279,6 +280,31 @@ def stored(prefix: str = "") -> dict[str, bytes]:
         key.removeprefix(prefix): client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         for key in keys
     }
+
+
+def push_image(repository: str, tag: str) -> str:
+    """Push an image into a repository of ECR that exists, and return its digest."""
+    layer = {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": 1}
+    config = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 1}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": config | {"digest": f"sha256:{hashlib.sha256(tag.encode()).hexdigest()}"},
+        "layers": [layer | {"digest": f"sha256:{'1' * 64}"}],
+    }
+    pushed = aws.client("ecr").put_image(
+        repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag
+    )
+    return str(pushed["image"]["imageId"]["imageDigest"])
+
+
+def answer(content: Any) -> Any:
+    """Return the answer of a service that speaks JSON."""
+    from botocore.awsrequest import AWSResponse
+    from moto.core.botocore_stubber import MockRawResponse
+
+    headers = {"Content-Type": "application/x-amz-json-1.1"}
+    return AWSResponse("", 200, headers, MockRawResponse(json.dumps(content)))
 
 
 def _client() -> Any:

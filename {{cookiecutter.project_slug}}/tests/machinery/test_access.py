@@ -307,6 +307,11 @@ def test_an_input_of_launch_toml_is_checked(simulator: Simulator) -> None:
         access.check(launched, asked)
 
 
+def test_what_a_launch_uploads_is_not_checked(simulator: Simulator, small_project: Path) -> None:
+    assert prepare("--input_path", str(small_project / "data"))
+    assert not simulator.asked
+
+
 def test_what_a_job_has_yet_to_write_is_not_checked(simulator: Simulator) -> None:
     launched = parse(
         jobs.read("probe"),

@@ -30,9 +30,10 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    for module in ("launch.backends.sagemaker", "launch.attach.time"):
+    for module in ("launch.backends.sagemaker", "launch.backends.execution", "launch.attach.time"):
         monkeypatch.setattr(f"{module}.sleep", sleep)
-    monkeypatch.setattr("launch.backends.sagemaker.monotonic", lambda: now[0])
+    for module in ("launch.backends.sagemaker", "launch.backends.execution"):
+        monkeypatch.setattr(f"{module}.monotonic", lambda: now[0])
 
 
 @pytest.fixture
@@ -423,6 +424,36 @@ def test_an_execution_is_followed_with_the_logs_of_its_jobs(
     assert "make-data: Succeeded (from the cache)" in shown
     assert shown.count("algo-1 | it was the rows") >= 1
     assert f"Failed: {arn}" in shown
+
+
+@pytest.mark.usefixtures("recent")
+def test_what_an_execution_took_from_an_earlier_one_is_not_followed(
+    launches: Launches, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arn = execute(launches)
+    earlier = {"SourcePipelineExecutionArn": "arn"}
+    launches.steps[arn] = [
+        job_step("make-data", "small-make-data-e0-xyz", SelectiveExecutionResult=earlier),
+        job_step("fit", "small-fit-e1-xyz", AttemptCount=2),
+    ]
+    assert main(["logs", "e1"]) == 0
+    shown = capsys.readouterr().out
+    assert "make-data: Succeeded (from an earlier execution)" in shown
+    assert "fit: Succeeded (attempt 2)" in shown
+    assert "processing-jobs/small-make-data-e0-xyz" not in shown
+    assert "again small-fit-e1-xyz --backend docker" in shown
+
+
+@pytest.mark.usefixtures("recent")
+def test_jobs_that_may_not_be_described_do_not_hold_up_an_execution(
+    launches: Launches, account: Faults, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execute(launches)
+    account.fail("DescribeProcessingJob", "AccessDeniedException")
+    assert main(["logs", "e1"]) == 0
+    shown = capsys.readouterr().out
+    assert "fit: its job cannot be followed any more, but the execution can" in shown
+    assert "no answer for 1 minute" in shown
 
 
 def test_an_execution_is_stopped(launches: Launches, capsys: pytest.CaptureFixture[str]) -> None:

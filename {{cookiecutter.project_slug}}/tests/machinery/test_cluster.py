@@ -114,3 +114,28 @@ def test_a_count_for_each_type_has_no_options() -> None:
     assert cluster.has_several_counts(made)
     assert cluster.to_options(made) == {"volume_size_in_gb": 50}
     assert cluster.describe(made) == "4 x a or 2 x b"
+
+
+@pytest.mark.parametrize(
+    ("described", "count"),
+    [
+        ({}, 1),
+        ({"InstanceType": "a", "InstanceCount": 3}, 3),
+        ({"InstanceCount": 2, "InstancePreferences": [{"InstanceType": "a"}]}, 2),
+        ({"SelectedInstanceType": "a"}, 2),
+        ({"SelectedInstanceType": "b"}, 5),
+        ({"SelectedInstanceType": "b", "SelectedInstanceCount": 4}, 4),
+        ({"SelectedInstanceType": "unknown"}, 5),
+    ],
+)
+def test_the_number_of_hosts_is_that_of_the_selected_type(
+    described: dict[str, Any], count: int
+) -> None:
+    preferences = [
+        {"InstanceType": "a", "InstanceCount": 2},
+        {"InstanceType": "b", "InstanceCount": 5},
+    ]
+    if described.keys() & {"SelectedInstanceType"}:
+        described = {"InstancePreferences": preferences, **described}
+    description = {"ProcessingResources": {"ClusterConfig": described}}
+    assert cluster.host_count(description) == count

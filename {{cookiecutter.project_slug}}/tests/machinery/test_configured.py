@@ -241,7 +241,8 @@ WRONG = [
     (f"[{CLUSTER}]\nInstanceCount = 1{'0' * 400}", "… (401 digits), SageMaker accepts 100 or"),
     (
         f"[{CLUSTER}]\nInstanceType = 'ml.m5.xlarg'",
-        f"{CLUSTER}.InstanceType: SageMaker does not know 'ml.m5.xlarg'; did you mean ml.m5.xlarge",
+        f"{CLUSTER}.InstanceType: the installed botocore does not know 'ml.m5.xlarg'; did you mean "
+        "ml.m5.xlarge",
     ),
     (
         "[request.NetworkConfig.VpcConfig]\nSecurityGroupIds = ['sg_1']",
@@ -312,7 +313,8 @@ WRONG = [
     ),
     (
         f"[{CLUSTER}]\nInstancePreferences = [{'{InstanceType = 0}'}]".replace("0", "'ml.m5.xl'"),
-        f"{CLUSTER}.InstancePreferences[0].InstanceType: SageMaker does not know 'ml.m5.xl'",
+        f"{CLUSTER}.InstancePreferences[0].InstanceType: the installed botocore does not know "
+        "'ml.m5.xl'",
     ),
     # what the launch itself determines
     ("[request]\nProcessingJobName = 'x'", "request.ProcessingJobName: the launch sets this field"),

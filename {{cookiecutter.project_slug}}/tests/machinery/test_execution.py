@@ -223,6 +223,33 @@ def test_an_execution_is_of_the_version_that_its_launch_has_put(service: Service
         assert service.started[-1]["PipelineVersionId"] == version
 
 
+@pytest.mark.parametrize(
+    ("tags", "owner"),
+    [
+        ([{"Key": "project", "Value": "small-launched"}], "project small-launched"),
+        ([{"Key": "team", "Value": "birds"}], "something else"),
+        ([], "something else"),
+    ],
+)
+def test_a_pipeline_of_something_else_is_left_alone(
+    service: Service, tags: list[dict[str, str]], owner: str
+) -> None:
+    aws.client("sagemaker").create_pipeline(
+        PipelineName="small-launched", PipelineDefinition="{}", RoleArn=ROLE, Tags=tags
+    )
+    with pytest.raises(LaunchError, match=f"small-launched belongs to {owner}"):
+        service.run()
+    assert service.definition("small-launched") == {}
+    assert not service.started
+
+
+def test_a_pipeline_whose_tags_cannot_be_read_is_updated_by_its_name(service: Service) -> None:
+    service.run("--no-wait")
+    service.account.fail("ListTags", "AccessDeniedException")
+    service.run("--no-wait")
+    assert len(service.started) == 2
+
+
 def test_a_pipeline_is_created_although_the_answer_is_lost(service: Service) -> None:
     tokens: list[str] = []
     service.account.intercept(
@@ -641,26 +668,6 @@ def test_a_step_that_is_tried_again_says_so(
     printed = capsys.readouterr().out.splitlines()
     lines = ["fit: Executing", "fit: Executing (attempt 2)", "fit: Succeeded (attempt 2)"]
     assert [line for line in printed if line.startswith("fit: ")] == lines
-
-
-def test_the_hosts_of_a_job_are_those_of_its_request(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hosts: list[int] = []
-
-    def follow(name: str, _: Any, count: int, *__: Any, **___: Any) -> Run:
-        hosts.append(count)
-        return Run(name, "Completed", {})
-
-    monkeypatch.setattr("launch.backends.sagemaker.follow", follow)
-    service.polls = [("Succeeded", [state("fit", "Succeeded", job("small-fit-x"))])]
-    preferences = [{"InstanceType": "ml.m5.large", "InstanceCount": 3}]
-    made = parse(service.root)
-    cluster = {"InstancePreferences": preferences, "VolumeSizeInGB": 30}
-    made.step("fit").request["ProcessingResources"]["ClusterConfig"] = cluster
-    service.install_polls()
-    execution.run(made, definition.build(made))
-    assert hosts == [3]
 
 
 def test_an_execution_that_cannot_be_followed_is_still_running(

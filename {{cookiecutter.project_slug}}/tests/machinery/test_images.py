@@ -1,12 +1,11 @@
 """The image of a launch on SageMaker: this commit's, by digest."""
 
-import hashlib
 import json
 from typing import Any
 
 import pytest
 
-from aws_faults import REGION, Faults
+from aws_faults import REGION, Faults, push_image
 from launch import LaunchError, aws, images, project
 from launch.project import SetupError
 
@@ -26,18 +25,7 @@ def commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def push(tag: str) -> str:
     """Push an image, after the repository was created; return its digest."""
-    layer = {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": 1}
-    config = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 1}
-    manifest: dict[str, Any] = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "config": config | {"digest": f"sha256:{hashlib.sha256(tag.encode()).hexdigest()}"},
-        "layers": [layer | {"digest": f"sha256:{'1' * 64}"}],
-    }
-    ecr = aws.client("ecr")
-    text = json.dumps(manifest)
-    pushed = ecr.put_image(repositoryName=REPOSITORY, imageManifest=text, imageTag=tag)
-    return str(pushed["image"]["imageId"]["imageDigest"])
+    return push_image(REPOSITORY, tag)
 
 
 def create_repository() -> None:

@@ -1,18 +1,24 @@
 """The limits of the API are read from the service model of the installed botocore."""
 
+import gzip
+import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
-from launch import LaunchError, limits
+from launch import LaunchError, limits, model, project
 
 JOB = "CreateProcessingJob"
 
 
+OPERATIONS = [JOB, "CreatePipeline"]
+
+
 def shapes(shape: Any) -> Iterator[Any]:
-    """Yield a shape of the model and all below it."""
+    """Yield a shape of the model and all below it, which launch and botocore name alike."""
     yield shape
     members: list[Any] = []
     match shape.type_name:
@@ -26,15 +32,87 @@ def shapes(shape: Any) -> Iterator[Any]:
         yield from shapes(member)
 
 
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder in which what was read of the model is kept, empty at first."""
+    monkeypatch.setattr(project, "OUT", tmp_path)
+    model.input_shape.cache_clear()
+    yield tmp_path / ".cache" / "api"
+    model.input_shape.cache_clear()
+
+
+def read(operation: str) -> list[model.Shape]:
+    """Read the shapes of an operation as a new process does."""
+    model.input_shape.cache_clear()
+    return list(shapes(model.input_shape(operation)))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_types_and_limits_are_those_of_botocore(operation: str, kept: Path) -> None:
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
+
+    service = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+    theirs = list(shapes(service.operation_model(operation).input_shape))
+    for ours in (read(operation), read(operation)):  # from botocore, and from what was kept
+        for own, their in zip(ours, theirs, strict=True):
+            assert own.type_name == their.type_name
+            for limit in ("min", "max", "pattern", "enum"):
+                assert own.traits.get(limit) == their.metadata.get(limit)
+            if their.type_name == "structure":
+                assert list(own.members) == list(their.members)
+                assert own.required_members == their.required_members
+    assert len(list(kept.iterdir())) == 1
+
+
+def test_another_botocore_is_read_again(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = {"type": "structure", "members": {"Name": {"shape": "Text"}}}
+    for limit in (3, 44):
+        described = {
+            "operations": {JOB: {"input": {"shape": "Input"}}},
+            "shapes": {"Input": shape, "Text": {"type": "string", "max": limit}},
+        }
+        file = tmp_path / "botocore" / "data" / "sagemaker" / "2017-07-24" / "service-2.json.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(gzip.compress(json.dumps(described).encode()))
+        (tmp_path / "botocore" / "__init__.py").touch()
+        monkeypatch.setattr(model, "find_spec", lambda _: Spec([str(tmp_path / "botocore")]))
+        assert [each.traits.get("max") for each in read(JOB)] == [None, limit]
+    assert len(list(kept.iterdir())) == 2
+
+
+class Spec(NamedTuple):
+    """Where a package is."""
+
+    submodule_search_locations: list[str]
+
+
+def test_an_extract_that_cannot_be_kept_or_read_is_made_again(kept: Path) -> None:
+    expected = len(read(JOB))
+    (file,) = kept.iterdir()
+    for content in ("", "{}", '{"input": "x", "shapes": {}}'):
+        file.write_text(content)
+        assert len(read(JOB)) == expected
+    file.unlink()
+    kept.rmdir()
+    kept.write_text("a file where the folder should be")
+    assert len(read(JOB)) == expected
+
+
 def test_every_pattern_of_the_model_is_one_of_python() -> None:
-    patterns = [
-        each.metadata["pattern"]
-        for each in shapes(limits._model().operation_model(JOB).input_shape)
-        if "pattern" in each.metadata
-    ]
-    assert patterns
-    for pattern in patterns:
+    found = [each.traits["pattern"] for each in read(JOB) if "pattern" in each.traits]
+    assert found
+    for pattern in found:
         re.compile(limits._to_python(pattern))
+
+
+def test_an_unknown_name_is_unknown_to_the_installed_botocore() -> None:
+    cluster = {"InstanceType": "ml.zz99.huge", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    (problem,) = limits.problems(JOB, {"ProcessingResources": {"ClusterConfig": cluster}})
+    assert "installed botocore does not know 'ml.zz99.huge'" in problem.text
+    assert "`make upgrade`" in problem.text
 
 
 @pytest.mark.parametrize(

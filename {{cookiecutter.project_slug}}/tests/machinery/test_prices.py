@@ -196,7 +196,7 @@ def test_a_job_that_has_ended_says_what_it_used(
     faults.intercept("DescribeProcessingJob", lambda _: answer(described))
     monkeypatch.setattr("launch.backends.sagemaker.QUIET_SECONDS", 0.0)
     monkeypatch.setattr("launch.backends.sagemaker.sleep", lambda _: None)
-    assert sagemaker.follow("job", {}, 1).usage == ((usage,) if usage else ())
+    assert sagemaker.follow("job", {}).usage == ((usage,) if usage else ())
 
 
 def test_the_end_of_a_run_says_what_it_has_cost(

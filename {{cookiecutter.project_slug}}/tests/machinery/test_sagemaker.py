@@ -105,7 +105,7 @@ class Service:
         )
         self.set_status("InProgress")
 
-    def set_status(self, status: str, **fields: str) -> None:
+    def set_status(self, status: str, **fields: Any) -> None:
         """Set what DescribeProcessingJob answers for all jobs; moto ends each at once."""
         from moto.backends import get_backend
 
@@ -138,8 +138,15 @@ def service(faults: Faults, clock: Clock) -> Service:
     return service
 
 
-def follow(hosts: int = 1) -> Run:
-    return sagemaker.follow(NAME, {"output_path": "s3://b/o"}, hosts, repeat="python -m launch x")
+def follow(hosts: int = 1, **cluster: Any) -> Run:
+    """Follow the job, whose description says how many hosts it has."""
+    from moto.backends import get_backend
+
+    backend: Any = get_backend("sagemaker")[ROLE.split(":")[4]][REGION]
+    described = cluster or {"InstanceType": "ml.m5.xlarge", "InstanceCount": hosts}
+    if job := backend.processing_jobs.get(NAME):
+        job.processing_resources = {"ClusterConfig": {"VolumeSizeInGB": 30, **described}}
+    return sagemaker.follow(NAME, {"output_path": "s3://b/o"}, repeat="python -m launch x")
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -202,36 +209,10 @@ def test_uploads_and_claims_use_the_key_of_the_outputs(
     key = f"arn:aws:kms:{REGION}:123456789012:key/outputs"
     keys = {JOB.name: key}
     monkeypatch.setattr("launch.config.output_key", lambda job: keys.get(job))
-    run("--input_path", str(raw), "--no-wait")
+    run("--input_path", str(raw), "--no-wait", "--run_name", "r")
     header = "x-amz-server-side-encryption-aws-kms-key-id"
     sent = [headers.get(header) for headers in faults.headers["PutObject"]]
     assert sent == [key] * (2 + len(JOB.outputs))  # the file, the list of files, and the claims
-
-
-def test_as_many_hosts_are_followed_as_the_request_has(
-    raw: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert not faults.calls
-    hosts: list[int] = []
-
-    def log(name: str, count: int, *rest: Any) -> Log:
-        hosts.append(count)
-        return Log(name, count, *rest)
-
-    monkeypatch.setattr(sagemaker, "Log", log)
-    launch = parse(JOB, ("--backend", "sagemaker", "--image", "image", "--input_path", str(raw)))
-    request = prepare(launch)
-    preferences = [
-        {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2},
-        {"InstanceType": "ml.m5.2xlarge", "InstanceCount": 1},
-    ]
-    cluster = request["ProcessingResources"]["ClusterConfig"]
-    request["ProcessingResources"]["ClusterConfig"] = {
-        "VolumeSizeInGB": cluster["VolumeSizeInGB"],
-        "InstancePreferences": preferences,
-    }
-    sagemaker.run(launch, request)
-    assert hosts == [2]
 
 
 def test_nobody_has_to_wait(faults: Faults, capsys: pytest.CaptureFixture[str]) -> None:
@@ -265,7 +246,7 @@ def test_a_rejected_job_leaves_its_inputs(
     assert service.jobs() == [NAME]
     uploads = faults.calls["PutObject"]
     assert run("--input_path", str(raw), "--no-wait").status == "InProgress"
-    assert faults.calls["PutObject"] == uploads + len(JOB.outputs)  # which were claimed
+    assert faults.calls["PutObject"] == uploads
 
 
 def test_a_throttled_job_is_created_in_the_end(faults: Faults) -> None:
@@ -368,6 +349,16 @@ def test_whatever_follows_the_claims_says_that_they_stay(
         run("--run_name", "r")
 
 
+@pytest.mark.usefixtures("faults")
+def test_an_output_is_claimed_if_its_address_or_its_run_is_named() -> None:
+    run("--no-wait")
+    assert not stored()  # the address contains the name of the job, which SageMaker accepts once
+    run("--no-wait", "--output_path", f"s3://{BUCKET}/mine")
+    assert set(stored()) == {"mine.launch.json"}
+    run("--no-wait", "--run_name", "r")
+    assert len(stored()) == 1 + len(JOB.outputs)
+
+
 def test_of_launches_that_share_an_output_one_goes_on(service: Service) -> None:
     words = ("--backend", "sagemaker", "--image", "image", "--run_name", "shared")
     launches = [parse(JOB, words), parse(JOB, words)]
@@ -402,6 +393,20 @@ def test_a_job_that_ended_with_its_last_lines_costs_no_time(service: Service, cl
     started = clock.now
     assert follow(hosts=2).status == "Completed"
     assert clock.now == started
+
+
+def test_the_hosts_of_the_selected_instance_type_are_waited_for(
+    service: Service, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.log(LAST_LINE, host="algo-1")
+    service.set_status("Completed")
+    clock.after(2, lambda: service.log(LAST_LINE, host="algo-2"))
+    preferences = [
+        {"InstanceType": "ml.m5.2xlarge", "InstanceCount": 1},
+        {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2},
+    ]
+    follow(InstancePreferences=preferences, SelectedInstanceType="ml.m5.xlarge")
+    assert host_lines(lines(capsys)) == [f"algo-{host} | {LAST_LINE}" for host in (1, 2)]
 
 
 @pytest.mark.parametrize("status", ["Completed", "Failed"])
@@ -456,18 +461,16 @@ def test_a_job_may_log_nothing(service: Service, capsys: pytest.CaptureFixture[s
     assert not host_lines(lines(capsys))
 
 
-def test_ten_minutes_take_few_calls_however_many_hosts_there_are(
-    faults: Faults, service: Service, clock: Clock
+def test_a_line_after_a_long_silence_is_shown_soon(
+    service: Service, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for number in range(100):
-        service.log("started", host=f"algo-{number + 1}")
-    counts: list[int] = []
-    for second in (100, 105, 110):
-        clock.after(second, lambda: counts.append(faults.calls.total()))
-    clock.after(600, lambda: service.set_status("Completed"))
-    assert follow(hosts=100).status == "Completed"
-    assert counts[2] - counts[1] == counts[1] - counts[0] == 2
-    assert faults.calls.total() <= 250
+    shown: list[bool] = []
+    clock.after(300, lambda: service.log("late"))
+    longest = sagemaker.QUIET_POLL_SECONDS
+    clock.after(301 + longest, lambda: shown.append("algo-1 | late" in lines(capsys)))
+    clock.after(400, lambda: service.set_status("Completed"))
+    follow()
+    assert shown == [True]
 
 
 def test_throttled_calls_are_made_again(faults: Faults, service: Service, clock: Clock) -> None:
@@ -616,7 +619,7 @@ def event(number: int, seconds: float, host: str = "algo-1") -> dict[str, Any]:
 
 def test_all_pages_are_read(capsys: pytest.CaptureFixture[str]) -> None:
     pages = Pages([event(0, 1), event(1, 2)], [event(2, 3)], [event(2, 3), event(3, 4)])
-    log = Log(NAME, 1, CREATED, pages)
+    log = Log(NAME, CREATED, pages)
     assert log.read(0)
     assert [line[-1] for line in lines(capsys)] == ["0", "1", "2", "3"]
     assert len(pages.calls) == 3
@@ -625,7 +628,7 @@ def test_all_pages_are_read(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_empty_page_is_not_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     pages = Pages([], [], [event(0, 1)])
-    log = Log(NAME, 1, CREATED, pages)
+    log = Log(NAME, CREATED, pages)
     for index, calls in enumerate((1, 2, 3)):
         log.read(5.0 * index)
         assert len(pages.calls) == calls  # a reading that finds nothing is one call
@@ -696,7 +699,7 @@ def test_failures_while_draining_come_to_an_end(
 
 def test_old_lines_are_not_read_again_and_again(capsys: pytest.CaptureFixture[str]) -> None:
     pages = Pages([event(0, 100)])
-    log = Log(NAME, 1, CREATED, pages)
+    log = Log(NAME, CREATED, pages)
     for second in range(0, 300, 5):
         log.read(float(second))
     starts = [call["startTime"] / 1000 - CREATED.timestamp() for call in pages.calls]
