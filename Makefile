@@ -15,7 +15,7 @@ help: ## list the targets
 demo: $(RUNTIME_VENV) ## generate the default project, run its jobs and show the result
 	@rm -rf build/demo && mkdir -p build/demo
 	@$(COOKIECUTTER) --output-dir build/demo .
-	@cp -R .tools build/demo/*/
+	@cp -Rp .tools build/demo/*/ && touch build/demo/*/.tools/installed
 	@$(MAKE) --no-print-directory -C build/demo/* run
 
 .PHONY: install
@@ -52,7 +52,7 @@ define lock_all
 	@$(MAKE) --no-print-directory $(RUNTIME_VENV)
 	@rm -rf build/lock && mkdir -p build/lock
 	@$(COOKIECUTTER) --output-dir build/lock .
-	@cp -R .tools build/lock/*/
+	@cp -Rp .tools build/lock/*/ && touch build/lock/*/.tools/installed
 	@$(MAKE) --no-print-directory -C build/lock/* $(1)
 	@cp build/lock/*/poetry.lock '$(PROJECT)'
 	@cp build/lock/*/tools/*.txt '$(TOOLS)'

@@ -12,8 +12,11 @@ REPOSITORY = Path(__file__).parents[1]
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--no-input", "--default-config")
 
 
-def shell(folder: Path, *command: str | Path) -> None:
-    """Run a command that must succeed, as on a user's machine; its output is shown if it fails."""
+def shell(folder: Path, *command: str | Path) -> str:
+    """Run a command that must succeed, as on a user's machine, and return what it prints.
+
+    What it prints is shown if it fails.
+    """
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         command,
@@ -27,6 +30,7 @@ def shell(folder: Path, *command: str | Path) -> None:
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}")
+    return done.stdout
 
 
 def generate(folder: Path) -> Path:
@@ -37,14 +41,18 @@ def generate(folder: Path) -> Path:
 
 
 def compare(cases: Mapping[str, Callable[[], object]], baseline: str, rounds: int) -> None:
-    """Time the cases in turn after one round that does not count, and print a Markdown table."""
+    """Time the cases in turn after one round that does not count, and print a Markdown table.
+
+    A case that returns a number has measured its seconds itself.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(rounds + 1):
         for name, case in cases.items():
             started = time.perf_counter()
-            case()
+            measured = case()
+            elapsed = time.perf_counter() - started
             if number:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(measured if isinstance(measured, float) else elapsed)
     print("| | median s | min | max | ratio |\n|---|---:|---:|---:|---:|")
     for name, times in seconds.items():
         pairs = zip(times, seconds[baseline], strict=True)

@@ -14,7 +14,7 @@ DEV_VENV := .venv/installed-$(shell echo $(GROUPS) | tr ' ' -)
 RUNTIME_VENV := $(if $(wildcard .venv/groups),$(DEV_VENV),.venv/runtime)
 
 # The package index is the one that pip uses, so that a company's mirror is set up once.
-INDEX = $$($(SCRIPTS)/index.sh .tools/bin/python)
+INDEX = $$($(SCRIPTS)/index.sh .tools/bin/python "$(MAKER)")
 FROM_INDEX = UV_DEFAULT_INDEX="$(INDEX)"
 UV = .tools/bin/uv
 POETRY = .tools/bin/poetry
@@ -84,13 +84,16 @@ ifneq ($(shell cat .tools/installed 2>/dev/null),$(FOUND))
 .PHONY: .tools/installed
 endif
 
+# The pip of that Python installs uv, if it has one: making another takes longer than all that follows.
 .tools/installed: $(TOOLS)/uv.txt $(TOOLS)/poetry.txt
 	@"$(MAKER)" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer with its venv module is needed, and $(MAKER) is not: install it (Debian: apt install python3-venv), or name another: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@[ ! -L .tools ] || rm .tools # venv would empty the folder that a link leads to
-	@"$(MAKER)" -m venv --clear .tools
-	@PIP_INDEX_URL="$(INDEX)" .tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(TOOLS)/uv.txt
-	@$(UV) pip uninstall --quiet --python .tools setuptools # an old one, of Python 3.11
-	@$(FROM_INDEX) $(UV) pip install --quiet --python .tools --require-hashes --requirements $(TOOLS)/poetry.txt
+	@"$(MAKER)" -m venv --clear --without-pip .tools
+	@if "$(MAKER)" -c 'import pip' 2>/dev/null; then set -- "$(MAKER)" -m pip --python .tools; \
+	else .tools/bin/python -m ensurepip >/dev/null && set -- .tools/bin/python -m pip; fi && \
+	export UV_DEFAULT_INDEX="$(INDEX)" && \
+	PIP_INDEX_URL=$$UV_DEFAULT_INDEX "$$@" install --quiet --disable-pip-version-check --require-hashes --requirement $(TOOLS)/uv.txt && \
+	$(UV) pip sync --quiet --python .tools --require-hashes $(TOOLS)/uv.txt $(TOOLS)/poetry.txt
 	@cp $(SCRIPTS)/index.sh .tools/bin/index.sh
 	@cp $(SCRIPTS)/poetry.sh .tools/bin/poetry
 	@.tools/bin/python $(LIBRARY) >$@

@@ -9,10 +9,13 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from {{ cookiecutter.__package_name }} import runtime
 
 from .. import cluster, folders, project
 from ..options import Launch
@@ -22,7 +25,7 @@ from . import hosts
 from .hosts import Exit, Host, HostError, Runner
 
 _TIMEOUT_SECONDS = 60.0
-"""How long an engine may take to answer before it is given up on; copies may take longer."""
+"""How long an engine may take to answer before it is given up on."""
 
 _GPU_INSTANCE = re.compile(r"ml\.[gp]\d")
 """Begins an instance type with GPUs, such as ``ml.g5.xlarge`` or ``ml.p4d.24xlarge``."""
@@ -33,9 +36,14 @@ _CDI_GPUS = "nvidia.com/gpu=all"
 _LABEL = "sagemaker-processing"
 """Labels say which launch made a container or a network: its machine and its temporary folder."""
 
-
 _KEPT = "unpublished-"
 """Begins the name of a container that is kept, because its outputs could not be copied."""
+
+_MESSAGE = "/opt/ml/output"
+"""The folder in which a job leaves its message."""
+
+_GONE = re.compile("No such|not found")
+"""What the client says of a container or a network that does not exist."""
 
 
 def run(launch: Launch, request: Request) -> Run:
@@ -56,7 +64,7 @@ def run(launch: Launch, request: Request) -> Run:
     return hosts.run(
         launch,
         request,
-        lambda workspace: _containers(request, workspace, options),
+        lambda workspace: _containers(launch, request, workspace, options),
         needs_files=True,
     )
 
@@ -77,12 +85,16 @@ def _remove_abandoned() -> None:
     for kind in ("container", "network"):
         this_host = f"label={_LABEL}.host={_host()}"
         found = _docker(kind, "ls", *_ALL[kind], "--quiet", "--filter", this_host)
-        for each in _inspect(kind, found.split()):
-            labels = (each["Config"] if kind == "container" else each)["Labels"]
-            folder = Path(labels[f"{_LABEL}.folder"])
-            kept = each["Name"].lstrip("/").startswith(_KEPT)
-            if folder.parent == project.OUT and not kept and not folders.is_locked(folder):
-                _remove(kind, each["Id"])
+        abandoned = [each["Id"] for each in _inspect(kind, found.split()) if _is_abandoned(each)]
+        _remove(kind, abandoned)
+
+
+def _is_abandoned(found: Mapping[str, Any]) -> bool:
+    """Return whether a container or a network belongs to a launch of this repository that ended."""
+    labels = found.get("Config", found)["Labels"]
+    folder = Path(labels[f"{_LABEL}.folder"])
+    kept = found["Name"].lstrip("/").startswith(_KEPT)
+    return folder.parent == project.OUT and not kept and not folders.is_locked(folder)
 
 
 def _gpu_options(request: Request) -> list[str]:
@@ -108,9 +120,12 @@ def _gpu_options(request: Request) -> list[str]:
 
 
 @contextmanager
-def _containers(request: Request, workspace: Path, options: Sequence[str]) -> Iterator[Runner]:
+def _containers(
+    launch: Launch, request: Request, workspace: Path, options: Sequence[str]
+) -> Iterator[Runner]:
     """Containers, and the network that connects them, which are removed in the end."""
-    containers = _Containers(request, workspace, options)
+    outputs = [channel.path for channel in launch.job.outputs]
+    containers = _Containers(request, outputs, workspace, options)
     try:
         containers.make_network()
         yield containers
@@ -123,16 +138,18 @@ class _Containers:
     """Hosts that are containers."""
 
     request: Request
+    outputs: Sequence[str]
+    """The folders of the outputs in a container."""
     workspace: Path
     options: Sequence[str]
     """Further options for each container."""
-    _made: list[tuple[str, str]] = field(default_factory=list)
-    """Kind and name of what has to be removed, in the order in which it was made."""
+    _containers: list[str] = field(default_factory=list)
+    _networks: list[str] = field(default_factory=list)
 
     def make_network(self) -> None:
         if cluster.instance_count(self.request) > 1:
             name = self.request["ProcessingJobName"]
-            self._made.append(("network", name))
+            self._networks.append(name)
             _docker("network", "create", *self._labels(), name)
 
     def start(self, host: Host) -> subprocess.Popen[bytes]:
@@ -140,17 +157,18 @@ class _Containers:
         entrypoint, *words = application["ContainerEntrypoint"]
         options = ["--name", self._name(host), "--hostname", host.name, "--pull", "never"]
         options += ["--entrypoint", entrypoint, *self._labels(), *self.options]
-        for kind, name in self._made:
-            if kind == "network":
-                options += ["--network", name, "--network-alias", host.name]
+        for name in self._networks:
+            options += ["--network", name, "--network-alias", host.name]
         for key, value in self.request.get("Environment", {}).items():
             options += ["--env", f"{key}={value}"]
+        options += _read_only(host.base / "config", "/opt/ml/config")
         for channel, folder in host.inputs.items():
-            options += ["--mount", _read_only(folder, channel.path)]
+            options += _read_only(folder, channel.path)
+        for path in (_MESSAGE, *(self.outputs or [runtime.OUTPUT])):
+            options += ["--mount", f"type=volume,target={path}"]
         words += application.get("ContainerArguments", [])
-        self._made.append(("container", self._name(host)))
+        self._containers.append(self._name(host))
         _docker("create", *options, application["ImageUri"], *words)
-        self._copy(f"{host.base}/.", f"{self._name(host)}:/opt/ml")
         return subprocess.Popen(
             [_client(), "start", "--attach", self._name(host)],
             stdout=subprocess.PIPE,
@@ -158,17 +176,24 @@ class _Containers:
             start_new_session=True,
         )
 
-    def kill(self, host: Host, number: signal.Signals) -> None:
-        with suppress(HostError):  # the job may just have ended
+    def kill(self, host: Host, number: signal.Signals) -> bool:
+        try:
             _docker("kill", "--signal", number.name, self._name(host))
+        except HostError:  # the container has not started yet, or has just ended
+            return False
+        return True
 
     def check(self) -> None:
         _docker("version")
 
-    def exit(self, host: Host) -> Exit:
-        """Ask the engine: the client's own exit code says nothing if the client was killed."""
-        (container,) = _inspect("container", [self._name(host)])
-        state = container["State"]
+    def exit(self, host: Host, code: int) -> Exit:
+        """Ask the engine about a failure, which may be that of the client alone."""
+        if code == 0:
+            return Exit(0, "")
+        found = _inspect("container", [self._name(host)])
+        if not found:
+            raise HostError(f"the container of {host.name} was removed while the job was running")
+        state = found[0]["State"]
         if state["Running"]:
             raise HostError(
                 f"the Docker client that followed {host.name} ended, "
@@ -182,23 +207,29 @@ class _Containers:
     def collect(self, host: Host) -> None:
         """Copy, because what a container writes to a mount belongs to the container's user."""
         name = self._name(host)
+
+        def copy(path: str) -> None:
+            target = host.base / path.removeprefix("/opt/ml/")
+            _docker("cp", "--quiet", f"{name}:{path}/.", str(target), slow=True)
+
         try:
-            for folder in ("output", "processing/output"):
-                self._copy(f"{name}:/opt/ml/{folder}/.", str(host.base / folder))
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(copy, (_MESSAGE, runtime.OUTPUT)))
         except HostError as error:
             _docker("rename", name, f"{_KEPT}{name}")
-            self._made.remove(("container", name))
-            command = f"docker cp {_KEPT}{name}:/opt/ml/processing/output ."
+            self._containers.remove(name)
+            command = f"docker cp {_KEPT}{name}:{runtime.OUTPUT} ."
             raise HostError(
                 f"{error}; the outputs are still in the container: {command}"
             ) from error
 
     def remove(self) -> None:
-        for kind, name in reversed(self._made):
+        for kind, names in (("container", self._containers), ("network", self._networks)):
             try:
-                _remove(kind, name)
+                _remove(kind, names)
             except HostError as error:
-                print(f"{error}; the next launch removes the {kind} {name}", flush=True)
+                left = " ".join(names)
+                print(f"{error}; the next launch removes the {kind} {left}", flush=True)
 
     def _name(self, host: Host) -> str:
         return f"{self.request['ProcessingJobName']}-{host.name}"
@@ -209,51 +240,30 @@ class _Containers:
             word for key, value in labels.items() for word in ("--label", f"{_LABEL}.{key}={value}")
         ]
 
-    def _copy(self, source: str, target: str) -> None:
-        """Copy for as long as it takes, provided that the engine answers."""
-        with subprocess.Popen(
-            [_client(), "cp", "--quiet", source, target],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        ) as process:
-            while True:
-                try:
-                    _, errors = process.communicate(timeout=_TIMEOUT_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    try:
-                        self.check()
-                    except HostError:
-                        process.kill()
-                        raise
-        if process.returncode:
-            raise HostError(f"docker cp: {errors.decode(errors='replace').strip()}")
-
 
 _ALL: Mapping[str, list[str]] = {"container": ["--all"], "network": []}
 
 
-def _remove(kind: str, name: str) -> None:
+def _remove(kind: str, names: Sequence[str]) -> None:
     options = ["--force", "--volumes"] if kind == "container" else []
-    try:
-        _docker(kind, "rm", *options, name)
-    except HostError as error:
-        if "No such" not in str(error) and "not found" not in str(error):
-            raise
+    if names:
+        _docker(kind, "rm", *options, *names, may_be_gone=True, slow=True)
 
 
-def _inspect(kind: str, names: list[str]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(_docker(kind, "inspect", *names)) if names else []
+def _inspect(kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Describe those that still exist."""
+    found: list[dict[str, Any]] = []
+    if names:
+        found = json.loads(_docker(kind, "inspect", *names, may_be_gone=True))
     return found
 
 
-def _read_only(folder: Path, target: str) -> str:
-    """Return a mount for ``--mount``, which takes comma-separated values with CSV's quotes."""
+def _read_only(folder: Path, target: str) -> list[str]:
+    """Return the option ``--mount``, which takes comma-separated values with CSV's quotes."""
     text = io.StringIO()
     fields = ["type=bind", f"source={folder}", f"target={target}", "readonly"]
     csv.writer(text, lineterminator="").writerow(fields)
-    return text.getvalue()
+    return ["--mount", text.getvalue()]
 
 
 def _host() -> str:
@@ -266,24 +276,43 @@ def _client() -> str:
     raise HostError("there is no `docker` on this machine: install it, or use --backend local")
 
 
-def _docker(*words: str) -> str:
-    """Run the Docker client.
+def _docker(*words: str, slow: bool = False, may_be_gone: bool = False) -> str:
+    """Run the Docker client and return what it prints.
+
+    Args:
+        words: Its command line.
+        slow: Whether it may take longer, provided that the engine answers in the meantime.
+        may_be_gone: Whether the containers or networks that it names may not exist any more.
 
     Raises:
         HostError: It failed, or the engine did not answer in time.
     """
-    try:
-        done = subprocess.run(
-            [_client(), *words],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SECONDS,
-            start_new_session=True,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        message = f"docker {words[0]}: no answer within {_TIMEOUT_SECONDS:.0f} seconds"
-        raise HostError(message) from error
-    if done.returncode:
-        raise HostError(f"docker {' '.join(words[:2])}: {done.stderr.strip()}")
-    return done.stdout
+    with subprocess.Popen(
+        [_client(), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = _wait(process, words[0], slow=slow)
+        except BaseException:
+            process.kill()
+            raise
+    lines = errors.strip().splitlines()
+    if process.returncode and not (may_be_gone and lines and all(map(_GONE.search, lines))):
+        raise HostError(f"docker {' '.join(words[:2])}: {errors.strip()}")
+    return output
+
+
+def _wait(process: subprocess.Popen[str], command: str, *, slow: bool) -> tuple[str, str]:
+    """Return what a client prints on standard output and as errors, once it has ended."""
+    while True:
+        try:
+            return process.communicate(timeout=_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            if not slow:
+                message = f"docker {command}: no answer within {_TIMEOUT_SECONDS:.0f} seconds"
+                raise HostError(message) from error
+            _docker("version")

@@ -74,14 +74,14 @@ class Runner(Protocol):
     def start(self, host: Host) -> subprocess.Popen[bytes]:
         """Start the job; the process prints the job's output and ends with it."""
 
-    def kill(self, host: Host, number: signal.Signals) -> None:
-        """Send a signal to the job."""
+    def kill(self, host: Host, number: signal.Signals) -> bool:
+        """Send a signal to the job, and return whether there was a job to receive it."""
 
     def check(self) -> None:
         """Raise ``HostError`` if hosts can no longer be reached."""
 
-    def exit(self, host: Host) -> Exit:
-        """Return how the job ended on a host whose process has ended."""
+    def exit(self, host: Host, code: int) -> Exit:
+        """Return how the job ended on a host whose process has ended with this exit code."""
 
     def collect(self, host: Host) -> None:
         """Put the job's outputs and message below ``host.base``, owned by the caller."""
@@ -287,8 +287,10 @@ def _follow(
             if time.monotonic() > next_check:
                 runner.check()
                 next_check = time.monotonic() + _CHECK_SECONDS
-            for host in [host for host in running if processes[host].poll() is not None]:
-                exited = runner.exit(host)
+            for host in list(running):
+                if (code := processes[host].poll()) is None:
+                    continue
+                exited = runner.exit(host, code)
                 if exited.code:
                     return _Outcome("Failed", host, exited.reason)
                 running.remove(host)
@@ -310,9 +312,9 @@ def _stop(processes: Mapping[Host, subprocess.Popen[bytes]], runner: Runner) -> 
     running = [host for host, process in processes.items() if process.poll() is None]
     deadline = time.monotonic() + STOP_SECONDS
     try:
-        for host in running:
-            runner.kill(host, signal.SIGTERM)
+        unsignalled = running
         while any(processes[host].poll() is None for host in running):
+            unsignalled = [host for host in unsignalled if not runner.kill(host, signal.SIGTERM)]
             if time.monotonic() > deadline:
                 break
             time.sleep(_POLL_SECONDS)

@@ -69,18 +69,18 @@ class _Processes:
         self._started[host] = process
         return process
 
-    def kill(self, host: Host, number: signal.Signals) -> None:
+    def kill(self, host: Host, number: signal.Signals) -> bool:
         process = self._started[host]
         if number == signal.SIGKILL:
             _kill_group(process.pid)
         else:
             process.send_signal(number)
+        return True
 
     def check(self) -> None:
         pass
 
-    def exit(self, host: Host) -> Exit:
-        code = self._started[host].returncode
+    def exit(self, _host: Host, code: int) -> Exit:
         if code == -signal.SIGKILL:
             return Exit(1, "killed by SIGKILL, as when this machine runs out of memory")
         if code < 0:

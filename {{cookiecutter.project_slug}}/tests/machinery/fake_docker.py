@@ -3,9 +3,11 @@
 Its state is a folder, named by ``FAKE_DOCKER``, with a folder for each container and network. A
 file ``fail-<words>`` there makes the command that begins with these words fail with the file's
 content, and one named ``hang-<words>`` makes it never answer. The file ``info`` holds what the
-engine tells about itself, as JSON; the file ``options`` gets the options of each container.
+engine tells about itself, as JSON; the file ``options`` gets the options of each container, and the
+file ``calls`` every command line.
 """
 
+import csv
 import json
 import os
 import shutil
@@ -43,7 +45,10 @@ def labels(words: list[str]) -> dict[str, str]:
 def create(words: list[str]) -> None:
     end = words.index("image:tag")
     state = {"Running": False, "ExitCode": 0, "OOMKilled": False, "Error": ""}
-    mounts = [mount.split(",") for mount in values(words, "--mount")]
+    mounts = [
+        dict(pair.split("=", 1) for pair in row if "=" in pair)
+        for row in csv.reader(values(words, "--mount"))
+    ]
     name = values(words, "--name")[0]
     with (STATE / "options").open("a") as options:
         options.write(json.dumps(words[:end]) + "\n")
@@ -53,7 +58,7 @@ def create(words: list[str]) -> None:
         "Config": {"Labels": labels(words)},
         "State": state,
         "env": dict(pair.split("=", 1) for pair in values(words, "--env")),
-        "mounts": {mount[2].split("=")[1]: mount[1].strip('"').split("=")[1] for mount in mounts},
+        "mounts": {mount["target"]: mount.get("source") for mount in mounts},
         "words": words[end + 1 :],
     }
     save("container", name, made)
@@ -64,7 +69,10 @@ def start(name: str) -> int:
     for target, source in made["mounts"].items():
         link = base / target.removeprefix("/opt/ml/")
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(source)
+        if source:
+            link.symlink_to(source)
+        else:
+            link.mkdir()
     channels: tuple[str | Path, ...] = ("--input_path", base / "processing/input/some")
     if "/opt/ml/processing/input/lookup" in made["mounts"]:
         channels += ("--lookup_path", base / "processing/input/lookup")
@@ -92,8 +100,22 @@ def copy(source: str, target: str) -> None:
     shutil.copytree(on_disk(source), on_disk(target), dirs_exist_ok=True, symlinks=True)
 
 
+def sort(kind: str, names: list[str]) -> tuple[list[str], list[str]]:
+    """Return the names that exist, and those that do not."""
+    there = [name for name in names if name and (STATE / kind / name).exists()]
+    return there, [name for name in names if name and name not in there]
+
+
+def report(kind: str, gone: list[str]) -> int:
+    for name in gone:
+        print(f"Error response from daemon: No such {kind}: {name}", file=sys.stderr)
+    return 1 if gone else 0
+
+
 def answer(words: list[str]) -> int:
     kind, verb, *names = *words, "", ""
+    with (STATE / "calls").open("a") as calls:
+        calls.write(" ".join(words) + "\n")
     if words[:2] == ["image", "inspect"] or words[0] == "version":
         print("{}")
     elif words[0] == "info":
@@ -116,12 +138,17 @@ def answer(words: list[str]) -> int:
         found = (STATE / kind).iterdir() if (STATE / kind).exists() else ()
         print(*(path.name for path in found), sep="\n")
     elif kind in KINDS and verb == "inspect":
-        print(json.dumps([load(kind, name) for name in names if name]))
+        there, gone = sort(kind, names)
+        print(json.dumps([load(kind, name) for name in there]))
+        return report(kind, gone)
     elif kind in KINDS and verb == "rm":
-        made = load(kind, words[-1])
-        if made.get("State", {}).get("Running"):
-            os.kill(made["pid"], signal.SIGKILL)
-        shutil.rmtree(STATE / kind / words[-1])
+        there, gone = sort(kind, [name for name in names if not name.startswith("-")])
+        for name in there:
+            made = load(kind, name)
+            if made.get("State", {}).get("Running"):
+                os.kill(made["pid"], signal.SIGKILL)
+            shutil.rmtree(STATE / kind / name)
+        return report(kind, gone)
     else:
         raise ValueError(words)
     return 0

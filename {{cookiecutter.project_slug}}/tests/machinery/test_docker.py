@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
@@ -77,6 +78,24 @@ def test_a_launch_in_containers_is_kept_and_stopped(data: Path) -> None:
     stopper.join()
     assert run.status == "Stopped"
     assert "launch stop" in run.exit_message
+
+
+def test_a_stop_while_a_container_starts_reaches_its_job(engine: Path, data: Path) -> None:
+    """The engine rejects a signal to a container that has not started yet."""
+    client = Path(shutil.which("docker") or "")
+    slow_start = 'case "$1" in start) sleep 3;; kill) touch "$FAKE_DOCKER/asked";; esac\nexec'
+    client.write_text(client.read_text().replace("exec", slow_start))
+    runs: list[Run] = []
+    launcher = threading.Thread(target=lambda: runs.append(run_probe(data, do=["sleep"])))
+    launcher.start()
+    while not list((engine / "container").glob("*/state.json")):
+        time.sleep(0.05)
+    history.request_stop(next(filter(None, map(history.read, history.names()))))
+    launcher.join()
+    assert (engine / "asked").exists()
+    assert runs[0].status == "Stopped"
+    assert "SIGKILL" not in (engine / "calls").read_text()
+    assert not left(engine)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -297,8 +316,6 @@ def test_an_engine_that_is_gone_meanwhile_fails_the_run(
 def test_the_next_launch_removes_what_killed_ones_left(
     engine: Path, data: Path, small_project: Path
 ) -> None:
-    import socket
-
     dead = small_project / "out" / ".launch-dead"
     for kind in fake_docker.KINDS:
         for name, folder, host in (
@@ -316,6 +333,42 @@ def test_the_next_launch_removes_what_killed_ones_left(
             fake_docker_save(engine, kind, name, made)
     assert run_probe(data).status == "Completed"
     assert sorted(left(engine)) == ["elsewhere", "elsewhere"]
+
+
+def test_what_another_launch_removes_meanwhile_does_no_harm(
+    engine: Path, data: Path, small_project: Path
+) -> None:
+    labels = {
+        "sagemaker-processing.host": socket.gethostname(),
+        "sagemaker-processing.folder": str(small_project / "out" / ".launch-dead"),
+    }
+    for kind in fake_docker.KINDS:
+        for name in ("dead", "gone"):
+            made = {"Id": name, "Name": name, "Labels": labels, "Config": {"Labels": labels}}
+            fake_docker_save(engine, kind, name, made)
+    client = Path(shutil.which("docker") or "")
+    gone = 'case "$2" in inspect) rm -rf "$FAKE_DOCKER/$1/gone";; esac\nexec'
+    client.write_text(client.read_text().replace("exec", gone))
+    assert run_probe(data).status == "Completed"
+    assert not left(engine)
+
+
+def test_one_host_needs_no_network_and_few_calls(engine: Path, data: Path) -> None:
+    assert run_probe(data).status == "Completed"
+    calls = (engine / "calls").read_text().splitlines()
+    verbs = [call.split()[0] for call in calls]
+    assert not [call for call in calls if call.startswith("network create")]
+    assert verbs.count("cp") == 2  # only the results have to be copied
+    assert len(calls) <= 8
+
+
+def test_calls_for_each_further_host_are_few(engine: Path, data: Path) -> None:
+    def count(hosts: int) -> int:
+        (engine / "calls").unlink(missing_ok=True)
+        assert run_probe(data, instance_count=hosts).status == "Completed"
+        return len((engine / "calls").read_text().splitlines())
+
+    assert count(3) - count(2) <= 4
 
 
 def fake_docker_save(engine: Path, kind: str, name: str, made: dict[str, Any]) -> None:
