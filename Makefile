@@ -43,6 +43,10 @@ fuzz: install ## bake 2,000 times with answers of every kind, and count what cam
 moments: install ## stop and kill each job at 300 moments, and count what was left
 	MOMENTS=100 .venv/bin/python -m pytest -s tests/example/test_moments.py
 
+.PHONY: transcript
+transcript: install ## run the commands in docs/transcript.md and write what they print into it
+	PYTHONPATH=tests .venv/bin/python docs/transcript.py
+
 # $(call lock_all,TARGET,COMMAND OF POETRY,OPTIONS OF UV): the template's own locks, and those it ships.
 define lock_all
 	$(call check_python,$(1))

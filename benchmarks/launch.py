@@ -3,7 +3,9 @@
     .venv/bin/python benchmarks/launch.py [COMPARISON ...]
 
 Every comparison prints tables whose last column is the ratio to the first row. S3 is a server in
-this file, which answers every request after 30 ms: moto would be slower than what is measured.
+this file, which answers every request after 30 ms: moto would be slower than what is measured. The
+comparison ``edit`` needs a Docker engine and ``docker-registry``, and takes the account and the
+registry of the tests.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,9 +23,10 @@ from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from timing import compare, generate, shell
+from timing import REPOSITORY, compare, generate, shell
 
 LATENCY = 0.03
 FILES = 1000
@@ -150,9 +154,65 @@ def starts(project: Path, folder: Path) -> None:
     )
 
 
+def edit(project: Path, folder: Path) -> None:
+    """Compare the ways from an edit of a handler to the request for a job that runs it."""
+    sys.path.insert(0, str(REPOSITORY / "tests"))
+    import emulator
+    import registry
+    from launching import service_with_image
+
+    handler = next(project.glob("src/*/preprocessing.py"))
+    python = project / ".venv" / "bin" / "python"
+    launch = (python, "-m", "launch", "preprocess", "--backend", "sagemaker", "--no-wait")
+    received: list[float] = []
+
+    def receive(_: dict[str, Any]) -> None:
+        received.append(time.perf_counter())
+
+    def append_line() -> float:
+        with handler.open("a") as file:
+            file.write("# edited\n")
+        return time.perf_counter()
+
+    (folder / "service").mkdir()
+    nothing_runs = mock.patch.object(emulator.Emulator, "perform")
+    with registry.images_of(project), nothing_runs:
+        shell(project, "make", "image")
+        with service_with_image(project, folder / "service") as service:
+            service.rules.append(receive)
+            variables = service.environment() | {
+                "S3_BUCKET": emulator.BUCKET,
+                "SAGEMAKER_ROLE_ARN": f"arn:aws:iam::{registry.ACCOUNT}:role/jobs",
+            }
+
+            def run(*command: str | Path) -> None:
+                shell(project, *command, **variables)
+
+            def with_code() -> float:
+                started = append_line()
+                run(*launch, "--code")
+                return received[-1] - started
+
+            def with_image() -> float:
+                started = append_line()
+                run("git", "commit", "--quiet", "--all", "--message", "Edit")
+                run("make", "image")
+                run("make", "push")
+                run(*launch)
+                return received[-1] - started
+
+            cases = {
+                "edit, commit, image, push, launch": with_image,
+                "edit, launch --code": with_code,
+            }
+            print("\nFrom an edit of a handler to CreateProcessingJob\n")
+            compare(cases, baseline="edit, commit, image, push, launch", rounds=ROUNDS)
+
+
 COMPARISONS: Mapping[str, Callable[[Path, Path], None]] = {
     "transfers": transfers,
     "starts": starts,
+    "edit": edit,
 }
 """Each is given the generated project, with all that it needs installed, and a folder to use."""
 

@@ -12,12 +12,13 @@ REPOSITORY = Path(__file__).parents[1]
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter", "--no-input", "--default-config")
 
 
-def shell(folder: Path, *command: str | Path) -> str:
+def shell(folder: Path, *command: str | Path, **variables: str) -> str:
     """Run a command that must succeed, as on a user's machine, and return what it prints.
 
     What it prints is shown if it fails.
     """
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    env |= variables
     done = subprocess.run(
         command,
         cwd=folder,
@@ -43,16 +44,16 @@ def generate(folder: Path) -> Path:
 def compare(cases: Mapping[str, Callable[[], object]], baseline: str, rounds: int) -> None:
     """Time the cases in turn after one round that does not count, and print a Markdown table.
 
-    A case that returns a number has measured its seconds itself.
+    A case that returns a number has measured its own seconds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(rounds + 1):
         for name, case in cases.items():
             started = time.perf_counter()
             measured = case()
-            elapsed = time.perf_counter() - started
+            elapsed = measured if isinstance(measured, float) else time.perf_counter() - started
             if number:
-                seconds[name].append(measured if isinstance(measured, float) else elapsed)
+                seconds[name].append(elapsed)
     print("| | median s | min | max | ratio |\n|---|---:|---:|---:|---:|")
     for name, times in seconds.items():
         pairs = zip(times, seconds[baseline], strict=True)

@@ -121,7 +121,7 @@ def main() -> None:
     if todo:
         print(f"none: {todo}")
     else:
-        git("rev-parse", "HEAD")
+        git("rev-parse", "HEAD")  # as scripts/stamp.sh, since the first commit holds everything
     print(f"""\
 ECR repository  {"as aws.env had it" if kept else ECR_REPOSITORY}
 

@@ -165,7 +165,10 @@ class ControlPlane(account.Endpoint):
             self._start(Job(request))
         if status.startswith("200") and target[2] == "DescribeProcessingJob":
             job = self._jobs[request["ProcessingJobName"].lower()]
-            return _answer(start_response, json.loads(answer) | job.request | job.state)
+            described = json.loads(answer) | job.request | job.state
+            if "ProcessingEndTime" not in job.state:
+                del described["ProcessingEndTime"]  # moto's jobs end when they begin
+            return _answer(start_response, described)
         if status.startswith("200") and target[2] == "StartPipelineExecution":
             self._execute(request, json.loads(answer)["PipelineExecutionArn"])
         if target[2] == "DescribePipelineExecution":
@@ -288,6 +291,7 @@ class _Cluster:
         self.s3 = service.client("s3")
 
     def run(self) -> None:
+        started = time.time()
         image = self._pull()
         with ExitStack() as left:
             _docker("network", "create", self.job.name)
@@ -299,7 +303,8 @@ class _Cluster:
             messages = [message for host in self.hosts if (message := self._collect(host))]
         if messages:
             state["ExitMessage"] = "\n".join(messages)[:1024]
-        self.job.state = state
+        times = {"ProcessingStartTime": started, "ProcessingEndTime": time.time()}
+        self.job.state = state | times
 
     def _pull(self) -> str:
         """The image at the address that the request names, but from the registry of the tests."""

@@ -219,18 +219,15 @@ def project(
 
 @pytest.fixture(scope="module")
 def small_pipeline(project: Path) -> Iterator[None]:
-    """The pipeline of the small jobs instead of that of the example.
+    """The pipeline of the small jobs instead of that of the example, uncommitted.
 
-    git does not look at the table in the meantime: the image of the commit, which does not hold the
-    table, is that of the files here.
+    The image does not hold the table, so the image of the commit is that of the files here.
     """
     table = project / "launch.toml"
     before = table.read_text()
-    run(project, "git", "update-index", "--skip-worktree", table.name)
     table.write_text(SMALL_TABLE)
     yield
     table.write_text(before)
-    run(project, "git", "update-index", "--no-skip-worktree", table.name)
 
 
 @pytest.fixture

@@ -1,10 +1,17 @@
-"""What the service lists, and the tags that it knows, for ``launch list`` and its like."""
+"""What the service lists, with the tags that it knows: jobs, executions and prices."""
 
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from executions import Execution
+
+
+PRICED_INSTANCE = "ml.m5.xlarge"
+"""The only type of instance that has a price."""
+
+PRICE = "0.2570000000"
+"""For an hour."""
 
 
 class Service(Protocol):
@@ -21,6 +28,8 @@ class Service(Protocol):
 
 def answer(service: Service, operation: str, request: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the answer to a request; ``None`` if it is not about a list."""
+    if operation == "GetProducts":
+        return {"FormatVersion": "aws_v1", "PriceList": [_product()]}
     if operation == "ListProcessingJobs":
         found = [name for name in service.job_requests if request["NameContains"] in name]
         listed = [_summary(service, name) for name in found]
@@ -51,6 +60,17 @@ def answer(service: Service, operation: str, request: Mapping[str, Any]) -> dict
             ]
         }
     return None
+
+
+def _product() -> str:
+    """The price of an instance, as the price list of AWS has it."""
+    dimension = {"unit": "Hrs", "pricePerUnit": {"USD": PRICE}}
+    return json.dumps(
+        {
+            "product": {"attributes": {"usagetype": f"EU-Processing:{PRICED_INSTANCE}"}},
+            "terms": {"OnDemand": {"X": {"priceDimensions": {"X.Y": dimension}}}},
+        }
+    )
 
 
 def _summary(service: Service, name: str) -> dict[str, Any]:

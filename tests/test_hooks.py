@@ -205,8 +205,8 @@ def is_complete(project: Path, generated: Path) -> bool:
 
 def test_first_commit_stamp_and_next_commands(bake_in: BakeIn, tmp_path: Path) -> None:
     project, output = bake_in(tmp_path)
-    stamp = run(project, "git", "rev-parse", "HEAD").strip()
-    assert stamp in output
+    stamp = run(project, "scripts/stamp.sh").strip()
+    assert re.search(rf"commit stamp\s+{stamp}\n", output)
     assert re.search(rf"ECR repository\s+{SLUG}\n", output)
     assert f"ECR_REPOSITORY={SLUG}\n" in (project / "aws.env").read_text()
     assert run(project, "git", "rev-list", "--count", "HEAD").strip() == "1"

@@ -110,7 +110,7 @@ def regions() -> Iterator[tuple[str, str]]:
         yield region, partition["outputs"]["dnsSuffix"]
 
 
-@pytest.mark.parametrize(("region", "suffix"), regions())
+@pytest.mark.parametrize(("region", "suffix"), list(regions()))
 def test_without_the_setting_the_registry_is_this_accounts(
     project: Path, tools: Tools, region: str, suffix: str
 ) -> None:

@@ -176,6 +176,7 @@ class Verbs:
         )
         self.aws.faults["GetProducts"].append("AccessDeniedException")
         assert "cost: unknown" in self.launch("job-without-prices", *local_data, *on_sagemaker)
+        self.launch("job-with-code", *local_data, *on_sagemaker, "--code")
         first = f"{bucket}/runs/first/probe/seen"
         self.launch("job-from-s3", "probe", "--input_path", first, *on_sagemaker)
         target = ("--output_path", f"{bucket}/runs/local/probe/seen")
@@ -219,11 +220,12 @@ class Verbs:
         commit = run(self.project, "scripts/stamp.sh").strip()
         media_type = "application/vnd.docker.distribution.manifest.v2+json"
         manifest = {"schemaVersion": 2, "mediaType": media_type, "config": {"digest": "sha256:1"}}
-        self.aws.client("ecr").put_image(
-            repositoryName=self.settings["ECR_REPOSITORY"],
-            imageTag=commit,
-            imageManifest=json.dumps(manifest),
-        )
+        described = run(self.project, "scripts/tree.sh")
+        environment = dict(line.split("=", 1) for line in described.splitlines())["environment"]
+        ecr, name = self.aws.client("ecr"), self.settings["ECR_REPOSITORY"]
+        there = {each.get("imageTag") for each in ecr.list_images(repositoryName=name)["imageIds"]}
+        for tag in {commit, f"environment-{environment}"} - there:
+            ecr.put_image(repositoryName=name, imageTag=tag, imageManifest=json.dumps(manifest))
 
     def _upload_in_parts(self) -> None:
         """Upload a large file: once it fails half-way, and once it succeeds."""

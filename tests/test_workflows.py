@@ -128,6 +128,13 @@ def test_python_is_that_of_the_image() -> None:
     assert not re.search(r"\bpython:?\d", base)
 
 
+@pytest.mark.parametrize("job", JOBS)
+def test_the_history_of_the_image_is_checked_out(job: str) -> None:
+    """Without it, there is no stamp, and GitHub's default is a single commit."""
+    (checkout,) = [step for step in JOBS[job]["steps"] if "checkout" in step.get("uses", "")]
+    assert checkout["with"]["fetch-depth"] == 0
+
+
 def test_an_image_is_pushed_from_main_alone_and_with_no_stored_key() -> None:
     conditions = JOBS["push"]["if"].split(" && ")
     assert {"github.event_name == 'push'", "github.ref == 'refs/heads/main'"} < set(conditions)

@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from . import config, names, project, results
+from . import config, names, project, results, table
 from .backends import sources
 from .compared import SHOWN_DIGITS, ComparedRun, read
-from .project import LaunchError
-from .results import Result, short_commit
+from .project import LaunchError, short_stamp
+from .results import Result
 
 _KINDS = {
     "commit": True,
@@ -26,6 +26,7 @@ _KINDS = {
     "input": False,
     "job": False,
     "output": True,
+    "time": True,
     "metric": True,
 }
 """The kinds of lines in the order of the table, and whether they are shown if nothing differs."""
@@ -39,7 +40,7 @@ class Row:
     """A line of the table: a value for each run, ``None`` for a run that has none."""
 
     kind: str
-    """``commit``, ``option``, ``input``, ``output``, ``job`` or ``metric``."""
+    """``commit``, ``option``, ``input``, ``output``, ``job``, ``time`` or ``metric``."""
     name: str
     values: Sequence[Any]
 
@@ -217,7 +218,7 @@ def _values(run: ComparedRun) -> Iterator[tuple[str, str, str, Any]]:
         if job.run != run.name:
             yield "job", name, "taken from", job.run
         yield "job", name, "hosts", job.hosts
-        yield "job", name, "seconds", job.seconds
+        yield "time", name, "", job.seconds
         if job.problems:
             yield "job", name, "incomplete", "; ".join(job.problems)
     for name, number in run.metrics.items():
@@ -229,7 +230,9 @@ def _to_text(row: Row, value: Any) -> str:
     if value is None:
         return _MISSING
     if row.kind == "commit":
-        return short_commit(value)
+        return short_stamp(value)
+    if row.kind == "time":
+        return table.duration(value)
     if row.kind in ("input", "output") and re.fullmatch("[0-9a-f]{64}", value):
         return str(value[:SHOWN_DIGITS])
     if isinstance(value, float):

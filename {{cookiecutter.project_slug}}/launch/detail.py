@@ -80,8 +80,8 @@ class Details:
             return [f"`{COMMAND} logs {name}` prints its whole log", *actions]
         return actions
 
-    def pairs(self) -> list[tuple[str, str]]:
-        """Return names and values, in the order in which they are shown."""
+    def facts(self) -> list[tuple[str, str]]:
+        """Return names and values: what it is, and how far it is."""
         entry = self.entry
         ended = entry.ended and table.local_time(entry.ended)
         pairs = [
@@ -97,8 +97,14 @@ class Details:
             ("options", self.options),
             *((f"--{option}", address) for option, address in entry.outputs.items()),
             *self.steps,
+        ]
+        return [(name, value) for name, value in pairs if value]
+
+    def conclusions(self) -> list[tuple[str, str]]:
+        """Return names and values: why it has failed, and what to do next."""
+        pairs = [
             ("FailureReason", self.reason),
-            ("ExitMessage", entry.message),
+            ("ExitMessage", self.entry.message),
             ("end of the log", "\n".join(self.last_lines)),
             ("next", "\n".join(self.next_actions)),
         ]
@@ -118,17 +124,17 @@ class Details:
         }
 
     def __str__(self) -> str:
-        pairs = self.pairs()
-        width = max(len(name) for name, _ in pairs)
-        indent = "\n" + " " * (width + 2)
-        lines = [f"{name:{width}}  {value.replace(chr(10), indent)}" for name, value in pairs]
+        """Return everything as text; a terminal shows its end, so that has what matters most."""
+        facts, conclusions = self.facts(), self.conclusions()
+        width = max(len(name) for name, _ in [*facts, *conclusions])
+        lines = _lines(facts, width)
         for name, content in (("request", self.request), ("record", self.record)):
             if content:
                 lines.append(f"{name}\n{json.dumps(content, indent=2, default=str)}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *_lines(conclusions, width)])
 
     def _repr_html_(self) -> str:
-        return table.pairs_to_html(self.pairs())
+        return table.pairs_to_html([*self.facts(), *self.conclusions()])
 
 
 def show(name: str) -> Details:
@@ -144,6 +150,11 @@ def show(name: str) -> Details:
     shown = _execution(account, entry) if entry.job == PIPELINE else _job(account, entry)
     shown.problems = account.problems
     return shown
+
+
+def _lines(pairs: Sequence[tuple[str, str]], width: int) -> list[str]:
+    indent = "\n" + " " * (width + 2)
+    return [f"{name:{width}}  {value.replace(chr(10), indent)}" for name, value in pairs]
 
 
 def _local(entry: Entry) -> Details:

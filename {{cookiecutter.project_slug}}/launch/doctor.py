@@ -90,8 +90,12 @@ def _platform() -> str:
 def _commit() -> str:
     stamp = project.stamp()
     if stamp == "unknown" or stamp.endswith("-dirty"):
-        raise SetupError("there is none" if stamp == "unknown" else "files differ from it")
+        raise SetupError("there is none" if stamp == "unknown" else "the image's files differ")
     return stamp
+
+
+def _image() -> str:
+    return images.in_ecr(project.stamp())
 
 
 def _launch_toml() -> str:
@@ -249,7 +253,7 @@ CHECKS = [
     Check("launch.toml", _launch_toml, "correct launch.toml"),
     Check("registry", _registry, "correct ECR_REGISTRY in aws.env"),
     Check("repository", _repository, "make stack", [*_AWS, "registry"]),
-    Check("image", images.in_ecr, "make image push", ["commit", "repository"]),
+    Check("image", _image, "make image push", ["commit", "repository"]),
     Check("bucket", _bucket, "make stack", _CONFIGURED),
     Check("role", _role, "make stack", _AWS, readable=False),
     Check("inputs", _inputs, "add them to ReadPaths in launch.toml, then make stack", _CONFIGURED),

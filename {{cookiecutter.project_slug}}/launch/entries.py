@@ -54,6 +54,12 @@ class Entry:
         return self.name.removeprefix(f"{project.name()}-")
 
     @property
+    def names_run(self) -> bool:
+        """Whether its name has that of the run in it, as always if no run name was chosen."""
+        name = self.short_name
+        return name.startswith(f"{self.run}/") or name.endswith((f"-{self.run}", f"/{self.run}"))
+
+    @property
     def names(self) -> set[str]:
         """The names by which it is found, besides that of its run."""
         own = {self.name, self.short_name, self.arn, self.arn.rpartition("/")[2]}

@@ -59,6 +59,11 @@ class Pipeline:
     """On this machine, the results of an earlier run that this one takes, by ``<option>.<job>``."""
 
     @property
+    def stamp(self) -> str:
+        """The commit that is launched, the same for all steps."""
+        return self.steps[0].launch.stamp
+
+    @property
     def running(self) -> Sequence[Step]:
         """The steps whose jobs run."""
         return [step for step in self.steps if step.job not in self.selection.skipped]

@@ -37,12 +37,13 @@ def registry() -> Registry | None:
     return Registry(address, account=found[1], region=found[2])
 
 
-def in_ecr(code: Code | None = None) -> str:
-    """Return the address of this commit's image in ECR, by digest.
+def in_ecr(stamp: str, code: Code | None = None) -> str:
+    """Return the address of a commit's image in ECR, by digest.
 
     A tag could be moved to another image; a digest always names the same one.
 
     Args:
+        stamp: The commit; see ``project.stamp``.
         code: What a job runs instead of the code in its image, for which any image with the same
             environment will do.
 
@@ -50,7 +51,7 @@ def in_ecr(code: Code | None = None) -> str:
         SetupError: The tree is not a commit, or its image was not pushed.
         LaunchError: ECR cannot be asked.
     """
-    tag, repository = code.image_tag if code else _commit(), project.require("ECR_REPOSITORY")
+    tag, repository = code.image_tag if code else _commit(stamp), project.require("ECR_REPOSITORY")
     with aws.errors(f"image {repository}:{tag}"):
         found = registry()
         ecr = aws.client("ecr", region=found.region if found else None)
@@ -70,9 +71,8 @@ def in_ecr(code: Code | None = None) -> str:
     return f"{found.address if found else own}/{repository}@{image['imageDigest']}"
 
 
-def _commit() -> str:
-    """Return the stamp of this tree, which must be a commit."""
-    stamp = project.stamp()
+def _commit(stamp: str) -> str:
+    """Return a stamp, which must be a commit."""
     if stamp == "unknown":
         raise SetupError("no image: there is no commit yet: `git add --all && git commit`")
     if stamp.endswith("-dirty"):

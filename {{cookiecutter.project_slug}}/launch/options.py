@@ -51,6 +51,8 @@ class Launch:
     """In a pipeline, the job that writes an input, by option."""
     code: Code | None = None
     """The code that the job runs instead of that in its image."""
+    stamp: str = "unknown"
+    """The commit that is launched; see ``project.stamp``."""
 
     @property
     def named_outputs(self) -> Mapping[str, str]:
@@ -217,7 +219,7 @@ def parse(
     launch_id: str | None = None,
     upstream: Mapping[str, str] | None = None,
     upstream_inputs: Mapping[str, str] | None = None,
-    known_code: Code | None = None,
+    first: Launch | None = None,
 ) -> Launch:
     """Parse a command line.
 
@@ -228,10 +230,11 @@ def parse(
         upstream: In a pipeline, the job that writes an input, by option.
         upstream_inputs: The addresses of these inputs. They have precedence over ``launch.toml``,
             whose addresses are then for launches of the job alone.
-        known_code: In a pipeline, the code of the jobs before this one.
+        first: In a pipeline, the launch of its first job, whose code and stamp are those of all.
 
     Raises:
-        LaunchError: An option is unknown, missing or has a wrong value, or the code cannot be read.
+        LaunchError: An option is unknown, missing or has a wrong value, or the code or its commit
+            cannot be read.
     """
     launch_id = launch_id or new_id()
     upstream_inputs = upstream_inputs or {}
@@ -242,6 +245,11 @@ def parse(
     options.run_name = options.run_name or launch_id
     named = {name: _clean(name, parsed.pop(name)) for name in parser.channels if name in parsed}
     named |= upstream_inputs
+    if first:
+        brought, stamp = first.code, first.stamp
+    else:
+        brought = code.read() if _brings_code(options) else None
+        stamp = brought.stamp if brought else project.stamp()
     return Launch(
         job=job,
         name=launch_name(job.name, launch_id),
@@ -255,7 +263,8 @@ def parse(
         values=parsed,
         typed=typed,
         upstream=upstream or {},
-        code=known_code or code.read() if _brings_code(options) else None,
+        code=brought,
+        stamp=stamp,
     )
 
 

@@ -436,7 +436,7 @@ def _parse_step(
             launch_id=launch_id,
             upstream={option: writer for option, (writer, _) in upstream.items()},
             upstream_inputs={option: address for option, (_, address) in upstream.items()},
-            known_code=before[0].code if before else None,
+            first=before[0] if before else None,
         )
         for option in launch.options.shard:
             if option in upstream:

@@ -13,6 +13,10 @@ COMMAND = ".venv/bin/python -m launch"
 """How a user types a launch, in advice."""
 
 
+_NO_COMMIT = 3
+"""The exit code of ``scripts/stamp.sh`` where there is no commit, or no repository."""
+
+
 class LaunchError(Exception):
     """A launch was rejected: nothing was started. The text is shown to the user as it is."""
 
@@ -28,14 +32,31 @@ def name() -> str:
 
 
 def stamp() -> str:
-    """Return the commit, with ``-dirty`` if files differ from it; ``unknown`` without a commit."""
+    """Return the last commit that changed what the image holds; ``unknown`` without a commit.
+
+    If that differs now, the beginning of its tree's id and ``-dirty`` follow. Each call asks git
+    again: the stamp of a launch is ``Launch.stamp``.
+
+    Raises:
+        LaunchError: git cannot read the repository, or the clone lacks the commit.
+    """
     done = _run("stamp.sh")
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
+    if done.returncode == _NO_COMMIT:
+        return "unknown"
+    if done.returncode:
+        raise LaunchError(f"git cannot find the commit of this code: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
-def image(tag: str = "") -> str:
-    """Return the name that ``make image`` gives to an image: by default, that of this commit."""
-    return f"{setting('ECR_REPOSITORY') or name()}:{tag or stamp()}"
+def short_stamp(stamp: str | None) -> str:
+    """Return the beginning of a commit and, if files differed from it, of their tree."""
+    commit, *tree = (stamp or "unknown").split("-")
+    return "-".join([commit[:12], *(part[:6] for part in tree)])
+
+
+def image(tag: str) -> str:
+    """Return the name that ``make image`` gives to the image of a stamp."""
+    return f"{setting('ECR_REPOSITORY') or name()}:{tag}"
 
 
 def setting(key: str) -> str:

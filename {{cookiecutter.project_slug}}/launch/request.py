@@ -53,7 +53,7 @@ def prepare(launch: Launch, image: str = "") -> Request:
     _check_outputs(launch)
     _set_objects(request, objects)
     if on_sagemaker and not options.image:
-        request["AppSpecification"]["ImageUri"] = image or images.in_ecr(launch.code)
+        request["AppSpecification"]["ImageUri"] = image or images.in_ecr(launch.stamp, launch.code)
         limits.check("CreateProcessingJob", request)
     if on_sagemaker or options.plan:
         _set_digests(request, launch)
@@ -83,7 +83,7 @@ def build(launch: Launch, image: str) -> Request:
 
 def _local_image(launch: Launch) -> str:
     """Return the name that ``make image`` gives to the image of a launch."""
-    return project.image(launch.code.image_tag if launch.code else "")
+    return project.image(launch.code.image_tag if launch.code else launch.stamp)
 
 
 def _check_code(request: Request, launch: Launch) -> None:
@@ -105,7 +105,7 @@ def _defaults(launch: Launch, image: str) -> Request:
     tags = {
         "project": project.name(),
         "job": launch.job.name,
-        "commit": launch.code.stamp if launch.code else project.stamp(),
+        "commit": launch.stamp,
         "run": launch.options.run_name,
     }
     if launch.code:

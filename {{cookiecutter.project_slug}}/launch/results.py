@@ -82,13 +82,8 @@ class Result:
     @property
     def reused(self) -> Reused:
         """The result as a later run takes it."""
-        commit, stamp = self.record.commit if self.record else None, project.stamp()
-        description = f"{self.job}: {self.channel} is taken from {self.run}"
-        if commit != stamp:
-            description += (
-                f", a result of commit {short_commit(commit)} (this commit: {short_commit(stamp)})"
-            )
-        return Reused(self.run, self.job, self.channel, self.address, description)
+        commit = self.record.commit if self.record else None
+        return Reused(self.run, self.job, self.channel, self.address, commit)
 
     def read(self, name: str) -> bytes:
         """Return the content of a file.
@@ -237,11 +232,3 @@ def at(run: str, job: str, channel: str, address: str) -> Result:
         with folders.readable(Path(address)):
             sizes = {file.name: file.size for file in folders.scan(Path(address))}
     return Result(run, job, channel, address.rstrip("/"), sizes)
-
-
-def short_commit(commit: str | None) -> str:
-    """Return the first characters of a commit, and whether files differed from it."""
-    if not commit:
-        return "unknown"
-    digits, dirty, _ = commit.partition("-dirty")
-    return digits[:12] + dirty

@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from .project import short_stamp
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -32,10 +34,18 @@ class Reused:
     channel: str
     """The name of the output."""
     address: str
-    description: str
-    """Says where it comes from, and from which commit if it is not this one."""
+    commit: str | None
+    """The stamp of the code that wrote it, if it is known."""
     found_in: str = ""
     """The run that was searched, which may have taken it from ``run``; empty on SageMaker."""
+
+    def describe(self, stamp: str) -> str:
+        """Say where it comes from, and from which commit if that is not the launched one."""
+        description = f"{self.job}: {self.channel} is taken from {self.run}"
+        if self.commit == stamp:
+            return description
+        then, now = short_stamp(self.commit), short_stamp(stamp)
+        return f"{description}, a result of commit {then} (this commit: {now})"
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,12 @@ from datetime import datetime
 from . import project
 from .entries import Entry
 
-_COLUMNS = ("name", "job", "backend", "status", "started", "time", "instance", "commit", "outputs")
+_COLUMNS = (
+    *("name", "run", "job", "backend", "status", "started", "time"),
+    *("instance", "commit", "outputs"),
+)
 
-_DISPENSABLE = ("outputs", "job", "instance", "commit", "backend")
+_DISPENSABLE = ("outputs", "job", "instance", "commit", "run", "backend")
 """Columns that are left out, in this order, while the table is wider than the terminal."""
 
 _MIN_OUTPUTS = 16
@@ -19,7 +22,7 @@ _GAP = "  "
 
 
 def text(entries: Sequence[Entry], width: int | None) -> str:
-    """Return a table of entries, one in a line.
+    """Return a table of entries, one in a line, without columns that are empty.
 
     Args:
         entries: What is shown.
@@ -29,20 +32,21 @@ def text(entries: Sequence[Entry], width: int | None) -> str:
     widths = {
         column: max(len(column), *(len(each[column]) for each in cells)) for column in _COLUMNS
     }
-    columns = list(_COLUMNS)
+    filled = [column for column in _COLUMNS if any(each[column] for each in cells)]
+    columns = list(filled)
     if width is not None:
         excess = _width(widths, columns) - width
         if 0 < excess <= widths["outputs"] - _MIN_OUTPUTS:
             widths["outputs"] -= excess
         for column in _DISPENSABLE:
-            if _width(widths, columns) > width:
+            if column in columns and _width(widths, columns) > width:
                 columns.remove(column)
     lines = [{column: column.upper() for column in _COLUMNS}, *cells]
     rows = [
         _GAP.join(_fit(line[column], widths[column]) for column in columns).rstrip()
         for line in lines
     ]
-    left_out = [column for column in _COLUMNS if column not in columns]
+    left_out = [column for column in filled if column not in columns]
     if left_out:
         rows.append(f"(a wider terminal also shows: {', '.join(left_out)}; --json has everything)")
     return "\n".join(rows)
@@ -113,16 +117,16 @@ def place(entry: Entry) -> str:
 
 
 def _cells(entry: Entry) -> dict[str, str]:
-    commit, dash, dirty = entry.commit.partition("-")
     return {
         "name": entry.short_name,
+        "run": "" if entry.names_run else entry.run,
         "job": entry.job,
         "backend": entry.backend,
         "status": entry.status,
         "started": local_time(entry.started),
         "time": duration(entry.seconds) if entry.ended or entry.is_running else "",
         "instance": entry.instance,
-        "commit": commit[:12] + dash + dirty,
+        "commit": project.short_stamp(entry.commit) if entry.commit else "",
         "outputs": place(entry),
     }
 

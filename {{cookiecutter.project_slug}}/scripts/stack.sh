@@ -80,4 +80,4 @@ fi
 
 stack describe-stacks --query 'Stacks[0].Outputs[].[Description, OutputValue]' |
     while read -r key value; do scripts/setting.sh "$key=$value"; done
-echo "aws.env names what there is now; commit it, as images and launches come from a commit"
+echo "aws.env names what there is now; commit it"

@@ -45,7 +45,7 @@ def run(pipeline: Pipeline, definition: Mapping[str, Any], source: Source | None
     """
     source = source or Source()
     for result in source.reused:
-        _print(result.description)
+        _print(result.describe(pipeline.stamp))
     _upload_inputs(pipeline)
     version = _put(pipeline, definition)
     selected = _selective_config(pipeline, definition, source)
@@ -108,17 +108,15 @@ def _put(pipeline: Pipeline, definition: Mapping[str, Any]) -> Mapping[str, Any]
     """
     from botocore.exceptions import ClientError
 
-    first = pipeline.steps[0].request["Tags"]
-    commit = next(tag["Value"] for tag in first if tag["Key"] == "commit")
     fields = {
         "PipelineName": pipeline.name,
-        "PipelineDescription": f"Commit {commit}",
+        "PipelineDescription": f"Commit {pipeline.stamp}",
         "PipelineDefinition": json.dumps(definition),
         "RoleArn": config.request().get("RoleArn") or project.require("SAGEMAKER_ROLE_ARN"),
     }
     tags = [
         tag
-        for tag in first
+        for tag in pipeline.steps[0].request["Tags"]
         if tag["Key"] not in ("commit", "run", "code")
         and all(tag in step.request["Tags"] for step in pipeline.steps)
     ]

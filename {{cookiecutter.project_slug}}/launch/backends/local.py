@@ -33,7 +33,7 @@ def run(launch: Launch, request: Request) -> Run:
 
 @contextmanager
 def _processes(launch: Launch, request: Request) -> Iterator[Runner]:
-    processes = _Processes(launch, request.get("Environment", {}), project.stamp())
+    processes = _Processes(launch, request.get("Environment", {}), launch.stamp)
     try:
         yield processes
     finally:

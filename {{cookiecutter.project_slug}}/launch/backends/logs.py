@@ -1,7 +1,6 @@
 """Prints the log of a job from CloudWatch as it grows."""
 
 import math
-from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -11,9 +10,6 @@ from {{ cookiecutter.__package_name }} import runtime
 from ..project import LaunchError
 
 GROUP = "/aws/sagemaker/ProcessingJobs"
-
-LAST_LINES = 20
-"""How many lines are kept to explain a failure."""
 
 LATE_SECONDS = 60.0
 """How long after a newer line CloudWatch may still deliver an older one."""
@@ -33,8 +29,6 @@ class Log:
     """
 
     def __init__(self, job: str, created: datetime, call: Call) -> None:
-        self.last: deque[str] = deque(maxlen=LAST_LINES)
-        """The lines that were printed last."""
         self.failed = False
         """Whether the last reading failed."""
         self.was_read = False
@@ -122,8 +116,7 @@ class Log:
         if event["eventId"] in self._printed or not stream.startswith(self._streams):
             return False
         host = stream.removeprefix(self._streams).rpartition("-")[0]
-        self.last.append(f"{host} | {message.rstrip()}")
-        print(self.last[-1], flush=True)
+        print(f"{host} | {message.rstrip()}", flush=True)
         self._printed[event["eventId"]] = time
         self._clock_offset = max(self._clock_offset, time / 1000 - now)
         if time >= self._newest.get(host, (0, False))[0]:

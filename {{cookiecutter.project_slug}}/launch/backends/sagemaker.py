@@ -235,13 +235,13 @@ def follow(
     message = f"{name} is still running: {commands(name)}"
     _print_links(name)
     try:
-        job, log = _follow(name, denied_seconds)
+        job = _follow(name, denied_seconds)
     except NoAnswerError as error:
         _print(f"the job is still running, but can no longer be followed: {error}")
         return Run(name, "InProgress", outputs, message, ExitCode.STILL_RUNNING)
     status = job["ProcessingJobStatus"]
     if status != "Completed":
-        _explain(job, log, repeat)
+        _explain(job, repeat)
     exit_code = ExitCode.COMPLETED if status == "Completed" else ExitCode.FAILED
     usage = _usage(job)
     return Run(name, status, outputs, job.get("ExitMessage", ""), exit_code, usage=usage)
@@ -283,8 +283,8 @@ def _create(launch: Launch, request: Request) -> bool:
     return True
 
 
-def _follow(name: str, denied_seconds: float) -> tuple[Mapping[str, Any], Log]:
-    """Print the status and the log of a job until it ends; return its state and its log."""
+def _follow(name: str, denied_seconds: float) -> Mapping[str, Any]:
+    """Print the status and the log of a job until it ends, and return its state."""
     connection, started = Connection("sagemaker", denied_seconds), monotonic()
     printed_status, printed_at = "", started
     pauses = Pauses()
@@ -305,7 +305,7 @@ def _follow(name: str, denied_seconds: float) -> tuple[Mapping[str, Any], Log]:
             printed_status, printed_at = status, now
         if status in ("Completed", "Failed", "Stopped"):
             _drain(log, cluster.host_count(job))
-            return job, log
+            return job
         sleep(pauses.next(1 + log.calls, any_new=any_new))
 
 
@@ -349,10 +349,9 @@ def _drain(log: Log, hosts: int) -> None:
         sleep(1)
 
 
-def _explain(job: Mapping[str, Any], log: Log, repeat: str) -> None:
+def _explain(job: Mapping[str, Any], repeat: str) -> None:
     _print(f"FailureReason: {job.get('FailureReason', 'none')}")
     _print(f"ExitMessage: {job.get('ExitMessage', 'none')}")
-    _print("\n  ".join(["the end of the log:", *log.last]))
     if repeat:
         _print(f"to repeat it in Docker: {repeat}")
 

@@ -35,7 +35,7 @@ def _run(
 ) -> Run:
     outputs = {name: result.address for name, result in pipeline.reused.items()}
     for result in pipeline.reused.values():
-        print(result.description, flush=True)
+        print(result.describe(pipeline.stamp), flush=True)
         if result.run != pipeline.options.run_name:
             results.note_reuse(pipeline.options.run_name, result.job, result.run)
     for step in pipeline.steps:

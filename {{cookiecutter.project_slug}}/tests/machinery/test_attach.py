@@ -117,6 +117,8 @@ def test_a_failed_job_is_explained(launches: Launches, capsys: pytest.CaptureFix
     assert "line 9\n" not in shown.out
     assert HIDDEN not in shown.out
     assert not shown.err
+    order = ("ContainerArguments", "no rows", "algo-1 | line 29", "again make-data")
+    assert [shown.out.index(part) for part in order] == sorted(map(shown.out.index, order))
 
 
 @pytest.mark.usefixtures("recent")

@@ -21,7 +21,6 @@ from launch import (
     jobs,
     pipeline,
     plan,
-    project,
 )
 from launch import request as requests
 from launch.__main__ import main
@@ -199,7 +198,7 @@ class TestAws:
         read = code.read()
         digest = push(read.environment)
         account.clear()
-        assert images.in_ecr(read).endswith(f"/team/model@{digest}")
+        assert images.in_ecr("unknown", read).endswith(f"/team/model@{digest}")
         assert account.calls == {"DescribeImages": 1}
 
     def test_a_changed_environment_is_rejected_before_anything_is_uploaded(
@@ -280,4 +279,5 @@ class TestAgain:
         request = planned(root, "--backend=docker", "--no-code")
         assert tags(request)["commit"] == head
         assert "code" not in tags(request)
-        assert project.image() == f"team/model:{head}"
+        prepared = requests.prepare(make_data(root, "--backend=docker", "--no-code"))
+        assert prepared["AppSpecification"]["ImageUri"] == f"team/model:{head}"

@@ -83,6 +83,14 @@ def test_equal_content_has_equal_digests(small_pipeline: Path) -> None:
     assert first != third
 
 
+def test_the_time_of_each_job_is_shown_even_if_it_is_the_same(small_pipeline: Path) -> None:
+    for run in ("a", "b"):
+        add(small_pipeline, run, "fit", report(0.5))
+    first, second = rows(compare(["a", "b"]))["time", "fit"]
+    assert first == second
+    assert first is not None
+
+
 def test_several_hosts_are_one_job(small_pipeline: Path) -> None:
     for run, hosts in (("a", 1), ("b", 2)):
         folder = small_pipeline / "out" / run / "make_data" / "data"

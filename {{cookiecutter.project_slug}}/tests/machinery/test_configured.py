@@ -399,7 +399,7 @@ def test_nothing_is_read_from_aws_before_the_table_is_checked(
 ) -> None:
     monkeypatch.setenv("S3_BUCKET", "bucket")
     monkeypatch.setenv("SAGEMAKER_ROLE_ARN", "arn:aws:iam::123456789012:role/jobs")
-    monkeypatch.setattr("launch.images.in_ecr", lambda: pytest.fail("asked AWS"))
+    monkeypatch.setattr("launch.images.in_ecr", lambda *_: pytest.fail("asked AWS"))
     monkeypatch.setattr("launch.s3.listing", lambda _: pytest.fail("asked AWS"))
     message = rejection(table, "[request.X]", "--backend", "sagemaker")
     assert message.startswith("request.X")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aws_faults import REGION, Faults, push_image
-from launch import LaunchError, aws, images, project
+from launch import LaunchError, aws, images
 from launch.project import SetupError
 
 ACCOUNT = "123456789012"
@@ -18,9 +18,8 @@ pytestmark = pytest.mark.usefixtures("faults")
 
 
 @pytest.fixture(autouse=True)
-def commit(monkeypatch: pytest.MonkeyPatch) -> None:
+def repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECR_REPOSITORY", REPOSITORY)
-    monkeypatch.setattr(project, "stamp", lambda: STAMP)
 
 
 def push(tag: str) -> str:
@@ -45,36 +44,33 @@ def test_an_image_is_named_by_digest_with_one_call(
     digest = push(STAMP)
     faults.clear()
     registry = f"{ACCOUNT}.dkr.ecr.{region}.{domain}"
-    assert images.in_ecr() == f"{registry}/{REPOSITORY}@{digest}"
+    assert images.in_ecr(STAMP) == f"{registry}/{REPOSITORY}@{digest}"
     assert faults.calls.total() == 1
 
 
 def test_an_image_that_was_not_pushed_is_reported() -> None:
     with pytest.raises(SetupError, match=rf"no repository {REPOSITORY}.*make stack"):
-        images.in_ecr()
+        images.in_ecr(STAMP)
     create_repository()
     push("f" * 40)
     with pytest.raises(SetupError, match=rf"no image {REPOSITORY}:{STAMP}.*make push"):
-        images.in_ecr()
+        images.in_ecr(STAMP)
 
 
 @pytest.mark.parametrize(
     ("stamp", "advice"),
     [(f"{STAMP}-dirty", "commit them, or name an --image"), ("unknown", "git commit")],
 )
-def test_a_tree_that_is_no_commit_has_no_image(
-    faults: Faults, stamp: str, advice: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(project, "stamp", lambda: stamp)
+def test_a_tree_that_is_no_commit_has_no_image(faults: Faults, stamp: str, advice: str) -> None:
     with pytest.raises(SetupError, match=advice):
-        images.in_ecr()
+        images.in_ecr(stamp)
     assert not faults.calls
 
 
 def test_what_ecr_denies_is_said(faults: Faults) -> None:
     faults.fail("DescribeImages", "AccessDeniedException")
     with pytest.raises(LaunchError, match=f"{REPOSITORY}:{STAMP}: DescribeImages: AccessDenied"):
-        images.in_ecr()
+        images.in_ecr(STAMP)
 
 
 OTHER = "210987654321"
@@ -88,7 +84,7 @@ def test_the_registry_of_another_account_and_region_is_asked(
     asked: list[Any] = []
     faults.intercept("DescribeImages", asked.append)
     with pytest.raises(SetupError, match=rf"{registry} has no repository.*{OTHER} create it"):
-        images.in_ecr()
+        images.in_ecr(STAMP)
     assert "ecr.eu-central-1.amazonaws.com" in asked[0].url
     assert json.loads(asked[0].body)["registryId"] == OTHER
 
@@ -100,9 +96,9 @@ def test_an_image_in_a_named_registry_has_its_address(monkeypatch: pytest.Monkey
         create_repository()
         digest = push(STAMP)
     with pytest.raises(SetupError, match="no repository"):
-        images.in_ecr()
+        images.in_ecr(STAMP)
     monkeypatch.setenv("ECR_REGISTRY", registry)
-    assert images.in_ecr() == f"{registry}/{REPOSITORY}@{digest}"
+    assert images.in_ecr(STAMP) == f"{registry}/{REPOSITORY}@{digest}"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +119,7 @@ def test_what_is_no_registry_is_rejected_with_an_example(
 ) -> None:
     monkeypatch.setenv("ECR_REGISTRY", value)
     with pytest.raises(LaunchError, match=r"such as \d{12}\.dkr\.ecr\.") as caught:
-        images.in_ecr()
+        images.in_ecr(STAMP)
     assert value in str(caught.value)
     assert not faults.calls
 

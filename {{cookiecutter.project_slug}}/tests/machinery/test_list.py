@@ -310,6 +310,16 @@ def test_a_table_fits_the_terminal(launches: Launches, small_project: Path) -> N
     assert "h" * 60 in table.text(entries, None)
 
 
+def test_a_table_shows_the_run_names_that_were_chosen(launches: Launches) -> None:
+    launches.add_job(f"small-probe-{ID}", tags=own(run=ID))
+    assert "RUN" not in table.text(listing.newest(9).entries, 100)
+    launches.add_job("small-probe-20261130-120000-abc124", tags=own(run="chosen"))
+    head, *rows = table.text(listing.newest(9).entries, 100).splitlines()
+    column = head.index("RUN")
+    shown = {row[:column].strip(): row[column:].split("  ")[0] for row in rows[:2]}
+    assert shown == {f"probe-{ID}": "", "probe-20261130-120000-abc124": "chosen"}
+
+
 def test_a_notebook_shows_an_escaped_table(launches: Launches) -> None:
     launches.add_job(f"small-probe-{ID}", tags=own(commit="<b>"))
     shown = list_launches()._repr_html_()
