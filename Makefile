@@ -28,12 +28,16 @@ lint: install ## check format, style and types
 	.venv/bin/python -m mypy
 
 .PHONY: test
-test: lint ## run all the tests
-	.venv/bin/python -m pytest
+test: install ## run all the tests, and show the slowest ones and the coverage
+	.venv/bin/python -m pytest --numprocesses auto --durations 20 --cov=tests --cov-report=term:skip-covered
 
 .PHONY: test-fast
 test-fast: install ## run the tests of rendering only
-	.venv/bin/python -m pytest -m "not slow"
+	.venv/bin/python -m pytest --numprocesses auto -m "not slow"
+
+.PHONY: check
+check: install ## lint and test side by side, as before a commit
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going lint test
 
 .PHONY: fuzz
 fuzz: install ## bake 2,000 times with answers of every kind, and count what came of them

@@ -8,10 +8,13 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 from pytest_cookies.plugin import Cookies
 from slugify import slugify
+from xdist.scheduler import LoadScopeScheduling
 
 TEMPLATE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}"
 SLUG = slugify(json.loads((TEMPLATE.parent / "cookiecutter.json").read_text())["project_name"])
@@ -28,9 +31,73 @@ pytest.register_assert_rewrite("launching", "jobs")
 Bake = Callable[..., Path]
 
 
+LONGEST = (
+    "test_walkthrough",
+    "test_another_model",
+    "test_company",
+    "test_roles",
+    "test_project",
+    "test_image",
+    "test_launch",
+    "test_environment",
+    "test_pipeline",
+)
+"""Modules that take minutes, the longest first: whoever starts them last waits for them."""
+INDEPENDENT = (
+    "test_answers",
+    "test_doctor",
+    "test_environment",
+    "test_notebook",
+    "test_project",
+    "test_stack",
+    "test_walkthrough",
+)
+"""Modules whose tests share nothing that takes long to make: any worker may run one of them."""
+_WORKER_BYTES = 2 << 30
+"""What a worker and the commands that it runs may need."""
+
+
+class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a worker a whole module, in the order of the tests, or one test of ``INDEPENDENT``."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return nodeid if Path(module).stem in INDEPENDENT else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Scheduling(config, log)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, as tests often wait, if there is memory for it."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min((os.cpu_count() or 1) + 1, memory // _WORKER_BYTES))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run tests with an AWS account of their own last: there is one, and a new one is empty."""
-    items.sort(key=lambda item: item.get_closest_marker("own_account") is not None)
+    """Order the tests: a worker runs its own in this order, too.
+
+    Tests with an AWS account of their own come first: a process has one account, which each of them
+    empties, and ``launching.service`` keeps its images there to the end.
+    """
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, int]:
+    """What decides when a test runs; the smallest one is the first."""
+    name = item.path.stem
+    place = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    return item.get_closest_marker("own_account") is None, place
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the coverage that generated projects have measured: see ``record_property``."""
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == "coverage":
+                terminalreporter.section(f"coverage in {report.nodeid}")
+                terminalreporter.write_line(str(text))
 
 
 def typed(answer: str) -> str:
@@ -88,10 +155,15 @@ def _environment_of_a_user() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _git_identity() -> None:
+def _git_identity(worker_id: str) -> None:
+    """Commit as nobody else does.
+
+    An image is named for its commit. Two workers that make the same files in the same second would
+    otherwise make the same commit, and remove each other's images.
+    """
     for role in ("AUTHOR", "COMMITTER"):
-        os.environ.setdefault(f"GIT_{role}_NAME", "Tests")
-        os.environ.setdefault(f"GIT_{role}_EMAIL", "tests@localhost")
+        os.environ[f"GIT_{role}_NAME"] = f"Tests {worker_id} {os.getpid()}"
+        os.environ[f"GIT_{role}_EMAIL"] = "tests@localhost"
     # No commit of a test has to survive a power cut, and waiting for the disk takes most of a bake.
     os.environ.update(
         GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0="core.fsync", GIT_CONFIG_VALUE_0="none"
@@ -119,9 +191,63 @@ def generated(cookies_session: Cookies) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed_project(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same after ``make install``, and moved elsewhere since; not to be written to."""
-    first = tmp_path_factory.mktemp("first") / generated.name
-    shutil.copytree(generated, first)
-    run(first, "make", "install")
-    return Path(shutil.move(first, tmp_path_factory.mktemp("moved here")))
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers have; whoever writes there holds a lock of his own."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder if worker_id == "master" else folder.parent
+
+
+@pytest.fixture(scope="session")
+def installed_project(
+    generated: Path, shared_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same after ``make install``, and moved elsewhere since; not to be written to.
+
+    The first worker that needs it installs it, and all of them take links to what is there then.
+    """
+    first = shared_folder / "installed" / generated.name
+    with FileLock(shared_folder / "installed.lock"):
+        if not first.exists():
+            draft = shared_folder / "install" / generated.name
+            shutil.rmtree(draft, ignore_errors=True)  # of a worker that has failed
+            shutil.copytree(generated, draft)
+            run(draft, "make", "install")
+            first.parent.mkdir()
+            draft.rename(first)
+    folder = tmp_path_factory.mktemp("moved here") / generated.name
+    shutil.copytree(generated, folder)
+    for name in (".tools", ".venv"):
+        link_environment(first / name, folder / name)
+    # A project that is generated later than the environment was made would install it again.
+    for marker in (*folder.glob(".tools/installed"), *folder.glob(".venv/[ir]*")):
+        marker.touch()
+    return folder
+
+
+def copy_installed(project: Path, folder: Path) -> Path:
+    """Copy an installed project, with links to what nobody edits."""
+    environments = (".tools", ".venv")
+
+    def ignore(visited: str, _: list[str]) -> tuple[str, ...]:
+        return environments if Path(visited) == project else ()
+
+    shutil.copytree(project, folder, ignore=ignore, symlinks=True)
+    for name in environments:
+        link_environment(project / name, folder / name)
+    return folder
+
+
+def link_environment(source: Path, target: Path) -> None:
+    """Copy ``.tools`` or ``.venv``, with links instead of copies of the files of packages.
+
+    An installer replaces such a file and does not write into it. What is written into are the files
+    beside the packages and in the other folders.
+    """
+    shutil.copytree(source, target, symlinks=True, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    if "site-packages" in Path(source).parts[:-2]:
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)

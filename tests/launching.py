@@ -5,6 +5,7 @@ The jobs are here and know nothing of the example: ``probe`` does what a test wa
 """
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,7 @@ from typing import Any
 import emulator
 import pytest
 import registry
-from conftest import PACKAGE, SLUG, run
+from conftest import PACKAGE, run
 
 DATA = "data/rows"
 """A folder of three files in the project."""
@@ -205,6 +206,7 @@ def project(
     (folder / DATA).mkdir(parents=True)
     for name in FILES:
         (folder / DATA / name).write_text(f"{name}\n")
+    shorten_waits(folder)
     (folder / ".venv").symlink_to(installed_project / ".venv")
     with (folder / ".gitignore").open("a") as ignored:
         ignored.write(".venv\n")  # the other entry is for a folder, and this is a link
@@ -215,6 +217,23 @@ def project(
     ):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
+
+
+def shorten_waits(project: Path) -> None:
+    """Let the launches of a project look at SageMaker ten times as often, and commit that.
+
+    The service of these tests has no delays. The tests of a generated project replace the clock,
+    and say how long a launch really waits.
+    """
+    file = project / "launch" / "backends" / "sagemaker.py"
+    code, count = re.subn(
+        r"(?m)^(\w*(?:CALL|POLL|QUIET)_SECONDS) = ([\d.]+)$",
+        lambda found: f"{found[1]} = {float(found[2]) / 10}",
+        file.read_text(encoding="utf-8"),
+    )
+    assert count > 1
+    file.write_text(code, encoding="utf-8")
+    run(project, "git", "commit", "--quiet", "--message", "Shorten the waits", str(file))
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +252,7 @@ def small_pipeline(project: Path) -> Iterator[None]:
 @pytest.fixture
 def launch(project: Path, no_aws: dict[str, str]) -> Iterator[Launch]:
     """Run ``python -m launch`` in the project; nothing may be left of it."""
-    before = _left()
+    before = left(project)
     python = project / ".venv" / "bin" / "python"
 
     def launch(*words: str, env: Mapping[str, str] | None = None) -> Any:
@@ -247,9 +266,9 @@ def launch(project: Path, no_aws: dict[str, str]) -> Iterator[Launch]:
         )
 
     yield launch
-    left = list(project.rglob(".launch-*")) + sorted(_left() - before)
+    files, things = list(project.rglob(".launch-*")), sorted(left(project) - before)
     shutil.rmtree(project / "out", ignore_errors=True)
-    assert not left
+    assert not files + things
 
 
 @pytest.fixture
@@ -266,15 +285,16 @@ def no_aws(project: Path) -> dict[str, str]:
     }
 
 
-def _left() -> set[str]:
-    """What launch may leave in Docker: its containers and networks."""
+def left(project: Path) -> set[str]:
+    """What the launches of a project have in Docker: containers and networks, by their labels."""
     if not shutil.which("docker"):
         return set()
     lists = (["ps", "--all", "--format", "{{.Names}}"], ["network", "ls", "--format", "{{.Name}}"])
     names: set[str] = set()
     for words in lists:
+        words[-1] += "\t{{.Labels}}"
         done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
-        names |= {name for name in done.stdout.split() if name.startswith(f"{SLUG}-")}
+        names |= {line.split("\t")[0] for line in done.stdout.splitlines() if f"{project}/" in line}
     return names
 
 

@@ -3,8 +3,8 @@
 import base64
 import hashlib
 import os
+import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -91,16 +91,15 @@ def docker_registry(folder: Path, password: str = ECR_PASSWORD) -> Iterator[Serv
     """A registry that keeps its images in ``folder`` and lets in the user AWS only, as ECR does."""
     secret = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
     (folder / "htpasswd").write_text(f"AWS:{secret}\n")
-    port = _free_port()
     config = folder / "config.yml"
     config.write_text(f"""\
 version: 0.1
-log: {{level: error, accesslog: {{disabled: true}}}}
-http: {{addr: "127.0.0.1:{port}"}}
+log: {{level: info, accesslog: {{disabled: true}}}}
+http: {{addr: "127.0.0.1:0"}}
 storage: {{filesystem: {{rootdirectory: "{folder}"}}}}
 auth: {{htpasswd: {{realm: tests, path: "{folder}/htpasswd"}}}}
 """)
-    with _serve(["docker-registry", "serve", str(config)], port, folder / "log") as server:
+    with _serve(["docker-registry", "serve", str(config)], folder / "log") as server:
         yield server
 
 
@@ -168,9 +167,8 @@ def _tell_ecr(images: str, moto: str, address: str) -> None:
 @contextmanager
 def moto_server(folder: Path) -> Iterator[Server]:
     """AWS's APIs as moto has them, empty; the log goes to ``folder``."""
-    port = _free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with _serve(command, port, folder / "moto.log") as server:
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    with _serve(command, folder / "moto.log") as server:
         yield server
 
 
@@ -190,32 +188,24 @@ def aws_environment(moto: Server, region: str = "eu-west-1") -> dict[str, str]:
 
 
 @contextmanager
-def _serve(command: Sequence[str], port: int, log: Path) -> Iterator[Server]:
+def _serve(command: Sequence[str], log: Path) -> Iterator[Server]:
+    """Run a server that is told to listen at port 0, and writes the one that it got to its log."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    server = Server(port, process)
     try:
-        _await(server, log)
-        yield server
+        yield Server(_await_port(process, log), process)
     finally:
-        server.stop()
+        process.terminate()
+        process.wait()
 
 
-def _await(server: Server, log: Path) -> None:
+def _await_port(process: subprocess.Popen[bytes], log: Path) -> int:
     deadline = time.monotonic() + _START_SECONDS
-    while server.process.poll() is None and time.monotonic() < deadline:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", server.port)) == 0:
-                return
-        time.sleep(0.1)
-    raise RuntimeError(f"{server.process.args!r} does not answer: {log.read_text()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
+    while process.poll() is None and time.monotonic() < deadline:
+        if found := re.search(r"\b127\.0\.0\.1:(\d+)\b", log.read_text()):
+            return int(found[1])
+        time.sleep(0.05)
+    raise RuntimeError(f"{process.args!r} does not listen: {log.read_text()}")
 
 
 def _output(*command: str) -> list[str]:

@@ -16,6 +16,30 @@ EXAMPLE = (
 """In a generated repository, besides the list of dependencies in ``pyproject.toml`` and the section
 *The example* of the README; all the rest is machinery."""
 
+TESTS_OF_THE_EXAMPLE = (
+    "tests/jobs",
+    *(
+        f"tests/machinery/test_{name}.py"
+        for name in (
+            "comparison",
+            "config",
+            "configured",
+            "entrypoints",
+            "imports",
+            "jobs",
+            "main",
+            "new_job",
+            "options",
+            "pipeline",
+            "selection",
+        )
+    ),
+)
+"""The tests of a generated repository that read its jobs, its data, or the table of its jobs.
+
+The others use jobs of their own. They run in ``test_project.py``, which runs all tests once; where a
+repository has other jobs, these run."""
+
 EXAMPLE_TESTS = ("example/", "another_model/", "test_another_model.py")
 """In ``tests/`` of the template."""
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from conftest import TEMPLATE, run
+from filelock import FileLock
 
 
 @pytest.fixture(scope="session")
-def sdk_python() -> Path:
+def sdk_python(shared_folder: Path) -> Path:
     """The Python of an environment with the SDK of the group `sdk` in poetry.lock."""
-    run(TEMPLATE.parent, "make", "build/sdk/installed")
+    with FileLock(shared_folder / "sdk.lock"):
+        run(TEMPLATE.parent, "make", "build/sdk/installed")
     return TEMPLATE.parent / "build" / "sdk" / "bin" / "python"

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ import emulator
 import pytest
 import registry
 from conftest import TEMPLATE, copy_template, run, runs
-from launching import service_with_image
+from launching import service_with_image, shorten_waits
 from reader import Reader, blocks
+from rooms import TESTS_OF_THE_EXAMPLE
 from test_notebook import EXECUTE
 
 pytestmark = [pytest.mark.docker, pytest.mark.own_account, pytest.mark.slow]
@@ -26,6 +27,8 @@ FILES = TEMPLATE.parent / "tests" / "another_model"
 METRICS = "fit/model/metrics.json"
 EXAMPLE = ("data/", "entrypoints/", "tests/jobs/", "launch.toml", "image.env", "README.md")
 LOCK = "poetry.lock"
+CHECKED = f"--cov-fail-under=0 {' '.join(TESTS_OF_THE_EXAMPLE)}"
+"""What `make check` runs here, besides the linters: the other tests do not read the example."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,17 @@ def repository(
     """The repository at the end of the page, every command of which has succeeded."""
     registry.need_engine()
     template = copy_template(tmp_path_factory.mktemp("template"))
+    shorten_waits(template / TEMPLATE.name)
     reader = Reader(tmp_path_factory.mktemp("work"), environment, template)
     typed = blocks(PAGE)
     for block in typed[:2]:
         reader.type(block)
     with registry.images_of(reader.folder):
         for block in typed[2:]:
-            with unreadable_data(reader.folder) if "make check" in block else nullcontext():
+            if "make check" in block:
+                with unreadable_data(reader.folder):
+                    reader.type(f"export PYTEST_ADDOPTS='{CHECKED}'\n{block}")
+            else:
                 reader.type(block)
         yield Repository(reader.folder, environment)
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import loopback
 import pytest
-from conftest import TEMPLATE, run
+from conftest import TEMPLATE, copy_installed, run
 
 pytestmark = pytest.mark.slow
 
@@ -64,8 +63,7 @@ def osv() -> Iterator[Osv]:
 @pytest.fixture(scope="module")
 def project(installed_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audit") / installed_project.name
-    environment = shutil.ignore_patterns(".venv")
-    return Path(shutil.copytree(installed_project, folder, ignore=environment, symlinks=True))
+    return copy_installed(installed_project, folder)
 
 
 def audit(project: Path, address: str) -> subprocess.CompletedProcess[str]:
@@ -76,9 +74,7 @@ def audit(project: Path, address: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_locked_version_is_asked_for(
-    project: Path, installed_project: Path, osv: Osv
-) -> None:
+def test_every_locked_version_is_asked_for(project: Path, osv: Osv) -> None:
     done = audit(project, osv.address)
     assert done.returncode == 0, done.stdout + done.stderr
     lock = tomllib.loads((project / "poetry.lock").read_text())
@@ -86,7 +82,6 @@ def test_every_locked_version_is_asked_for(
     for file in (project / "tools").glob("*.txt"):
         locked |= set(re.findall(r"(?m)^(\S+)==(\S+)", file.read_text()))
     assert osv.asked <= locked
-    shutil.copytree(installed_project / ".venv", project / ".venv", symlinks=True)
     for environment in (".venv", ".tools", ".tools/audit"):
         pip = (".tools/bin/uv", "pip", "list", "--format=json", f"--python={environment}")
         installed = json.loads(run(project, *pip).splitlines()[-1])

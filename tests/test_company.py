@@ -17,6 +17,7 @@ import emulator
 import pytest
 import registry
 from conftest import JOBS, SLUG, TABLE, TEMPLATE, run
+from launching import shorten_waits
 from reader import Reader, code, machine
 
 pytestmark = [pytest.mark.own_account, pytest.mark.slow, pytest.mark.docker]
@@ -101,6 +102,7 @@ def reader(
     (home / "venv" / "bin" / "aws").symlink_to(Path(sys.executable).with_name("aws"))
     folder = tmp_path_factory.mktemp("company") / SLUG
     run(folder.parent, "git", "clone", "--quiet", str(generated), str(folder))
+    shorten_waits(folder)
     environment = machine(home, service.environment())
     with registry.images_of(folder):
         yield Reader(folder, environment, TEMPLATE.parent)

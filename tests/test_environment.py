@@ -17,7 +17,7 @@ from pathlib import Path
 
 import loopback
 import pytest
-from conftest import JOBS, Bake, fails, run, runs
+from conftest import JOBS, Bake, fails, link_environment, run, runs
 from packaging.requirements import Requirement
 from registry import images_of, need_engine
 
@@ -30,7 +30,7 @@ PASSWORD = "pa55w0rd-of-the-team"  # noqa: S105
 def fresh(generated: Path, installed_project: Path, tmp_path: Path) -> Path:
     """A project, in a folder with a space, in which only the tools are installed: to save time."""
     folder = Path(shutil.copytree(generated, tmp_path / "a folder" / generated.name))
-    shutil.copytree(installed_project / ".tools", folder / ".tools", symlinks=True)
+    link_environment(installed_project / ".tools", folder / ".tools")
     return folder
 
 

@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import JOBS, PACKAGE, TABLE, TEMPLATE, Bake, fails, run, runs
+from conftest import (
+    JOBS,
+    PACKAGE,
+    TABLE,
+    TEMPLATE,
+    Bake,
+    copy_installed,
+    fails,
+    link_environment,
+    run,
+    runs,
+)
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from registry import ECR_PASSWORD, docker_registry, images_of, need_engine
@@ -220,8 +231,7 @@ def test_libraries_are_there_as_bytecode(project: Path) -> None:
 def test_jobs_give_the_same_as_outside(
     project: Path, installed_project: Path, tmp_path: Path
 ) -> None:
-    outside = tmp_path / "outside"
-    shutil.copytree(installed_project, outside, symlinks=True)
+    outside = copy_installed(installed_project, tmp_path / "outside")
     run(outside, "make", "run")
 
     run(project, "make", "run-image")
@@ -257,7 +267,7 @@ def test_failing_job_ends_the_run_and_leaves_nothing_of_roots(
     code = entrypoint.read_text()
     assert main in code
     entrypoint.write_text(code.replace(main, f'{main}    raise SystemExit("broken")\n'))
-    shutil.copytree(installed_project / ".tools", changed / ".tools", symlinks=True)
+    link_environment(installed_project / ".tools", changed / ".tools")
     fails(changed, "make", "run-image")
     left = list((changed / "out").rglob("*"))
     assert "job.json" not in {path.name for path in left}
@@ -381,7 +391,7 @@ def test_the_build_asks_the_index_wherever_pip_is_configured(
     bake: Bake, installed_project: Path, tmp_path: Path, file: str
 ) -> None:
     project = bake()
-    shutil.copytree(installed_project / ".tools", project / ".tools", symlinks=True)
+    link_environment(installed_project / ".tools", project / ".tools")
     settings = tmp_path / "home" / file
     settings.parent.mkdir(parents=True)
     settings.write_text("[install]\nindex_url: https://index.invalid/simple\n")
@@ -482,7 +492,7 @@ def test_a_python_that_the_project_does_not_allow_stops_the_build(changed: Path)
 def test_build_asks_the_index_that_pip_is_configured_to(
     changed: Path, installed_project: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(installed_project / ".tools", changed / ".tools", symlinks=True)
+    link_environment(installed_project / ".tools", changed / ".tools")
     settings = tmp_path / ".config" / "pip" / "pip.conf"
     settings.parent.mkdir(parents=True)
     settings.write_text("[global]\nindex-url = http://someone:s3cr3t@127.0.0.1:9/mirror\n")

@@ -17,7 +17,7 @@ from typing import IO
 import emulator
 import pytest
 from conftest import SLUG, runs
-from launching import DATA, FILES
+from launching import DATA, FILES, left
 
 pytest_plugins = ["launching"]
 pytestmark = pytest.mark.slow
@@ -228,6 +228,7 @@ def test_the_next_launch_removes_what_a_killed_one_left(
         asleep = (line for line in process.stdout if "asleep" in line)
         assert next(asleep) != next(asleep)
         process.kill()
+    assert len(left(project)) == 3  # two containers and their network
     assert launch("probe", *ROWS, "--backend", backend).returncode == 0  # and nothing is left
 
 

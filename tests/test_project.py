@@ -6,10 +6,12 @@ import re
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PACKAGE, TABLE, TEMPLATE, Bake, run
+from conftest import PACKAGE, TABLE, TEMPLATE, Bake, copy_installed, run
+from rooms import TESTS_OF_THE_EXAMPLE
 
 pytestmark = pytest.mark.slow
 
@@ -28,12 +30,16 @@ def direct_dependencies(project: Path) -> set[str]:
     return {re.split("[^a-z0-9-]", line)[0] for line in pyproject["project"]["dependencies"]}
 
 
-def test_is_clean_at_once_after_a_move(installed_project: Path) -> None:
+def test_is_clean_at_once_after_a_move(
+    installed_project: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """The one run of all the tests of a generated project; their coverage is shown at the end."""
     output = run(installed_project, "make", "check")
     assert re.search(r"Success: no issues found in \d+ source files", output)
     assert re.search(r"\d+ passed in", output)
     assert "skipped" not in output
     table = re.findall(r"^launch/\S+ +(\d+) +(\d+) +\d+%", output, flags=re.MULTILINE)
+    record_property("coverage", "\n".join(re.findall(r"^(?:launch|src|TOTAL)\b.*", output, re.M)))
     lines, missed = (sum(map(int, column)) for column in zip(*table, strict=True))
     assert missed / lines <= 0.15
     run(installed_project, "make", "run")
@@ -44,11 +50,14 @@ def test_is_clean_at_once_after_a_move(installed_project: Path) -> None:
 def test_new_jobs_pass_all_checks_and_run_with_the_others(
     installed_project: Path, tmp_path: Path
 ) -> None:
-    project = Path(shutil.copytree(installed_project, tmp_path / "copy", symlinks=True))
+    """Of the tests, those that read the jobs of the repository: the others cannot differ."""
+    project = copy_installed(installed_project, tmp_path / "copy")
     run(project, "make", "job", "NAME=describe")
     second = f"{TABLE['metric']['job']}_again"
     run(project, "make", "job", f"NAME={second}", f"READS={TABLE['metric']['output']}")
-    assert re.search(r"\d+ passed in", run(project, "make", "check"))
+    run(project, "make", "lint")
+    tests = (".venv/bin/python", "-m", "pytest", "--numprocesses", "2", *TESTS_OF_THE_EXAMPLE)
+    assert re.search(r"\d+ passed in", run(project, *tests))
     output = run(project, "make", "run")
     for name in ("describe", second):
         assert list(project.glob(f"out/*/{name}/{name}/job.json"))
@@ -56,7 +65,7 @@ def test_new_jobs_pass_all_checks_and_run_with_the_others(
 
 
 def test_check_tells_of_both_lint_and_tests(installed_project: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(installed_project, tmp_path / "copy", symlinks=True))
+    copy = copy_installed(installed_project, tmp_path / "copy")
     (copy / "tests" / "test_wrong.py").write_text("def test_wrong() -> None :\n    assert 0\n")
     done = subprocess.run(
         ("make", "check"),
@@ -92,7 +101,7 @@ def test_cleaning_leaves_what_was_committed(bake: Bake) -> None:
 def test_a_copy_and_its_original_each_run_their_own_source(
     installed_project: Path, tmp_path: Path
 ) -> None:
-    copy = Path(shutil.copytree(installed_project, tmp_path / "copy", symlinks=True))
+    copy = copy_installed(installed_project, tmp_path / "copy")
 
     def source(project: Path) -> Path:
         where = f"import {PACKAGE}; print({PACKAGE}.__path__[0])"
@@ -184,7 +193,7 @@ def test_a_missing_python_is_named(bake: Bake, python: str) -> None:
 def test_an_environment_whose_python_is_gone_is_made_anew(
     installed_project: Path, tmp_path: Path
 ) -> None:
-    project = Path(shutil.copytree(installed_project, tmp_path / "copy", symlinks=True))
+    project = copy_installed(installed_project, tmp_path / "copy")
     for python in (project / ".tools/bin/python", project / ".venv/bin/python"):
         python.unlink()
         python.symlink_to("/nowhere/bin/python3")
@@ -194,7 +203,7 @@ def test_an_environment_whose_python_is_gone_is_made_anew(
 
 
 def test_a_group_that_was_asked_for_stays(installed_project: Path, tmp_path: Path) -> None:
-    project = Path(shutil.copytree(installed_project, tmp_path / "copy", symlinks=True))
+    project = copy_installed(installed_project, tmp_path / "copy")
     code = "from importlib.util import find_spec as f; print(f('jupyterlab'))"
     words = (".venv/bin/python", "-c", code)
     for groups, there in (("dev", False), ("", False), ("dev notebook", True), ("", True)):

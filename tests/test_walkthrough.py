@@ -15,6 +15,7 @@ import emulator
 import pytest
 import registry
 from conftest import JOBS, SLUG, TABLE, TEMPLATE, copy_template, run
+from launching import shorten_waits
 from reader import Reader, blocks, code, machine
 
 pytestmark = [pytest.mark.own_account, pytest.mark.slow]
@@ -38,6 +39,7 @@ BUCKET = f"{SLUG}-{registry.ACCOUNT}-{account.REGION}"
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template in a version and in the next, which has another Dockerfile."""
     folder = copy_template(tmp_path_factory.mktemp("template"))
+    shorten_waits(folder / TEMPLATE.name)
     run(folder, "git", "tag", "VERSION")
     dockerfile = folder / TEMPLATE.name / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace(BASE, f"\nENV NEWER=1{BASE}"))
