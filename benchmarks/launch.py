@@ -11,6 +11,7 @@ registry of the tests.
 import asyncio
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -135,6 +136,25 @@ def starts(project: Path, folder: Path) -> None:
     def outputs() -> tuple[str, Path]:
         return "--output_path", folder / f"output-{next(numbers)}"
 
+    def first_line() -> None:
+        """Run the pipeline until its first job prints its first line, and stop it."""
+        process = subprocess.Popen(
+            ["make", "run"],
+            cwd=project,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={
+                name: os.environ[name] for name in os.environ if name != "PYTHONDONTWRITEBYTECODE"
+            },
+            start_new_session=True,
+        )
+        assert process.stdout
+        assert any(line.startswith("algo-1 | ") for line in process.stdout)
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate()
+
     def reject() -> None:
         command = [str(python), "-m", "launch", "preprocess", "--sed", "1"]
         done = subprocess.run(command, cwd=project, capture_output=True, check=False)
@@ -148,6 +168,7 @@ def starts(project: Path, folder: Path) -> None:
             "a wrong option": reject,
             "--plan of a job": lambda: launch("preprocess", *raw, "--plan"),
             "--plan of the pipeline": lambda: launch("pipeline", "--plan"),
+            "make run, until the first job's first line": first_line,
         },
         baseline="entrypoint",
         rounds=10,

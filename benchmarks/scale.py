@@ -37,33 +37,6 @@ for seed, (name, rows) in enumerate(json.loads(sys.argv[1]).items()):
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     table.write_csv(name, null_value="NA")
 """
-PANDAS = """
-import sys
-from pathlib import Path
-import pandas
-
-rows = pandas.concat([pandas.read_csv(file) for file in sorted(Path(sys.argv[1]).rglob("*.csv"))])
-is_test = pandas.util.hash_pandas_object(rows, index=False) / 2**64 < 0.2
-used = ["species", "bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"]
-kept = rows[used].notna().all(axis="columns")
-for name, side in (("train", ~is_test), ("test", is_test)):
-    Path(sys.argv[2], name).mkdir(parents=True)
-    rows.loc[kept & side, used].to_parquet(Path(sys.argv[2], name, "rows.parquet"), index=False)
-print(f"kept {kept.sum()} of {len(rows)} rows")
-"""
-READING = """
-import sys
-import polars
-from penguin_species import dataset
-
-rows = polars.scan_csv(
-    f"{sys.argv[1]}/*.csv",
-    infer_schema=False,
-    schema_overrides=dataset.COLUMNS,
-    null_values=[dataset.NULL],
-)
-print(rows.select(polars.all().null_count()).collect(engine="streaming"))
-"""
 
 
 class Cost(NamedTuple):
@@ -80,7 +53,6 @@ def main() -> None:
         scratch = Path(folder)
         project = generate(scratch)
         shell(project, "make", "install")
-        pandas = install_pandas(scratch)
         one, many = scratch / "one", scratch / "many"
         make(project, one, many)
         print_hosts(project, {"equal": repeat(one / "1" / "part.csv", 20), "unequal": many / "100"})
@@ -90,15 +62,6 @@ def main() -> None:
             if size == SIZES[-1]:
                 shutil.rmtree(many)
         print_sizes(project, one)
-        print_pandas(project, pandas, one / "10")
-
-
-def install_pandas(scratch: Path) -> Path:
-    """A Python of its own, so that the project's has no pandas."""
-    shell(scratch, sys.executable, "-m", "venv", "pandas")
-    python = scratch / "pandas" / "bin" / "python"
-    shell(scratch, python, "-m", "pip", "install", "--quiet", "pandas>=3,<4", "pyarrow")
-    return python
 
 
 def make(project: Path, one: Path, many: Path) -> None:
@@ -180,37 +143,14 @@ def print_sizes(project: Path, layout: Path) -> None:
         )
 
 
-def print_pandas(project: Path, pandas: Path, tables: Path) -> None:
-    """In turn, three times. Reading alone bounds whatever a job on Polars can reach."""
-    output = project / "out" / "pandas"
-    ours, reading, plain = [], [], []
-    for _ in range(3):
-        ours.append(preprocess(project, tables))
-        reading.append(run(project, ".venv/bin/python", "-c", READING, tables))
-        plain.append(run(project, pandas, "-c", PANDAS, tables, output))
-        shutil.rmtree(output)
-    megabytes = sum(table.stat().st_size for table in tables.iterdir()) / 1e6
-    print("\n| 10x, one file | s | CPU s | MB/s | peak MB |\n|---|---:|---:|---:|---:|")
-    costs_of = {"preprocess": ours, "its reading alone": reading, "pandas": plain}
-    for name, costs in costs_of.items():
-        seconds = statistics.median(cost.seconds for cost in costs)
-        cpu = statistics.median(cost.cpu_seconds for cost in costs)
-        peak = statistics.median(cost.megabytes for cost in costs)
-        print(f"| {name} | {seconds:.1f} | {cpu:.1f} | {megabytes / seconds:.0f} | {peak:.0f} |")
-    pairs = zip(plain, ours, strict=True)
-    ratio = statistics.median(other.seconds / own.seconds for other, own in pairs)
-    cores = os.cpu_count()
-    print(f"\nThroughput on {cores} cores: {ratio:.1f} times that of pandas (goal: 5)", flush=True)
-
-
 def print_hosts(project: Path, layouts: dict[str, Path]) -> None:
     print("| hosts | tables | dealt out by | longest / fair share | goal | s |")
     print("|---:|---|---|---:|---:|---:|")
     for name, tables in layouts.items():
         for hosts in (2, 4):
             for dealt, options in (("the job", ()), ("key", ("--shard", "input_path"))):
-                launch = (".venv/bin/python", "-m", "launch", "preprocess", "--where", "here")
-                what = ("--input_path", tables, "--output_path", "out/hosts", "--overwrite")
+                launch = (".venv/bin/python", "-m", "launch", "preprocess", "--backend", "local")
+                what = ("--input_path", tables, "--output_path", "out/hosts")
                 cost = run(project, *launch, *what, "--instance_count", str(hosts), *options)
                 shutil.rmtree(project / "out" / "hosts")
                 ratio = max(cost.rows) * hosts / sum(cost.rows)

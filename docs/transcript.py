@@ -184,7 +184,7 @@ class Examples:
         self._kinds: dict[str, Callable[[str], str]] = {
             r"\b\d{8}-\d{6}-[0-9a-z]{6}\b": self._launch,
             _DIGEST: self._digest,
-            r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\b": self._log_time,
+            r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \S+ \S+": self._log_line,
             r"\b\d{4}-\d\d-\d\d \d\d:\d\d\b": lambda _: f"{self._now:%Y-%m-%d %H:%M}",
             r"\b(?:\d+m )?\d+s +": lambda cell: "8s".ljust(len(cell)),
             r"\b(?:\d+m )?\d+s$": lambda _: "8s",
@@ -219,11 +219,13 @@ class Examples:
         self._digests.setdefault(key, _digest_of(len(self._digests)))
         return self._digests[key][: len(digest)]
 
-    def _log_time(self, time: str) -> str:
-        if time not in self._log_times:
+    def _log_line(self, beginning: str) -> str:
+        """Replace the time with which a line begins; lines of one moment differ in their words."""
+        if beginning not in self._log_times:
             self._now += timedelta(seconds=1)
-            self._log_times[time] = f"{self._now:%Y-%m-%d %H:%M:%S},{len(self._log_times):03}"
-        return self._log_times[time]
+            time = f"{self._now:%Y-%m-%d %H:%M:%S},{len(self._log_times):03}"
+            self._log_times[beginning] = time
+        return self._log_times[beginning] + beginning[len(self._log_times[beginning]) :]
 
 
 def _digest_of(value: object) -> str:

@@ -15,8 +15,8 @@ TODO = "git init -b main && git add --all && git commit -m 'Start from the templ
 # complete.
 IMPORTS = """
 argon2 attr bs4 databricks dateutil dotenv git google ipykernel_launcher jupyter markdown_it mlflow
-mpl_toolkits mypyc nacl opentelemetry py pylab pythonjsonlogger rpds sagemaker sklearn websocket xdist
-yaml zmq
+mpl_toolkits mypyc nacl opentelemetry py pylab pythonjsonlogger rpds sagemaker sklearn websocket
+xdist yaml zmq
 """
 AWS_ENV = f"""\
 # What this repository uses in AWS, named nowhere else; the environment wins over this file.

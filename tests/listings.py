@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 from executions import Execution
 
-
 PRICED_INSTANCE = "ml.m5.xlarge"
 """The only type of instance that has a price."""
 

@@ -76,10 +76,18 @@ class State:
         trust = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
         made = self.aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)
         self.env["SAGEMAKER_ROLE_ARN"] = made["Role"]["Arn"]
+        self.allow(name)
 
     def allow(self, role: str, *statements: Mapping[str, Any]) -> None:
-        """Replace what a role may do."""
-        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        """Replace what a role may do, besides reading what the project's launches upload."""
+        own = [
+            {"Effect": "Allow", "Action": action, "Resource": f"arn:aws:s3:::{resource}"}
+            for action, resource in (
+                ("s3:ListBucket", "*"),
+                ("s3:GetObject", f"*/{self.project.name}/*"),
+            )
+        ]
+        document = {"Version": "2012-10-17", "Statement": [*own, *statements]}
         self.aws.client("iam").put_role_policy(
             RoleName=role, PolicyName="jobs", PolicyDocument=json.dumps(document)
         )
@@ -265,6 +273,11 @@ def unreadable_input(state: State) -> None:
     state.allow("jobs", deny)
 
 
+def unreadable_uploads(state: State) -> None:
+    uploads = f"arn:aws:s3:::*/{state.project.name}/inputs/*"
+    state.allow("jobs", {"Effect": "Deny", "Action": "s3:GetObject", "Resource": uploads})
+
+
 def not_simulated(state: State) -> None:
     s3_input(state)
     state.aws.faults["SimulatePrincipalPolicy"] = "AccessDenied"
@@ -320,6 +333,7 @@ NOT_CONFIGURED = dict.fromkeys(["inputs", "quota", "bucket"], ("unknown", ""))
         ),
         (s3_input, {}),
         (unreadable_input, {"inputs": ("broken", "ReadPaths")}),
+        (unreadable_uploads, {"inputs": ("broken", "ReadPaths")}),
         (not_simulated, {"inputs": ("unknown", "")}),
         (no_toml, {"launch.toml": ("broken", "launch.toml")} | NOT_CONFIGURED),
         (no_account, {"launch.toml": ("broken", "launch.toml")} | NOT_CONFIGURED),

@@ -41,7 +41,7 @@ def test_everything_that_was_launched_is_in_one_list(
     assert {entry["status"] for entry in listed} == {"Completed"}
     assert {entry["job"] for entry in listed} == {"probe"}
     assert len({entry["commit"] for entry in listed}) == 1
-    assert listed[0]["outputs"]["seen"].startswith(f"s3://{emulator.BUCKET}/{SLUG}/runs/on-")
+    assert listed[0]["outputs"]["output_path"].startswith(f"s3://{emulator.BUCKET}/{SLUG}/runs/on-")
     for backend in ("local", "docker", "sagemaker"):
         done = launch("logs", f"on-{backend}", env=aws)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -56,6 +56,24 @@ exec "${0##*/}" "$@"
 """A command before whose call number FIRST something happens."""
 SAVE = "printf 'EDITED = True\\n' >>\"$FILE\"; printf 'BASE_IMAGE=edited:1\\n' >>image.env"
 
+THREADS = """
+from pathlib import Path
+from {PACKAGE} import runtime
+
+def run(args):
+    import joblib, polars, sklearn.ensemble, threadpoolctl
+    polars.LazyFrame({"a": range(9)}).group_by("a").len().collect(engine="streaming")
+    pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+    counts = [*pools, polars.thread_pool_size(), joblib.effective_n_jobs(-1), runtime.cpus()]
+    names = [file.read_text() for file in Path("/proc/self/task").glob("*/comm")]
+    # Those of the allocator sleep; their number is not a setting.
+    threads = [name for name in names if not name.startswith("jemalloc")]
+    print("threads", len(threads), "by library", *counts)
+
+runtime.main(runtime.JobParser("count threads"), run, [])
+"""
+"""A job that prints how many threads it has, and how many each library would use."""
+
 
 @pytest.fixture(scope="module")
 def project(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -225,6 +243,19 @@ def test_libraries_are_there_as_bytecode(project: Path) -> None:
     script = f"touch /start && python -c '{code}' && find /opt/venv -newer /start -name '*.pyc'"
     command = ("docker", "run", "--rm", "--entrypoint", "sh", image(project), "-c", script)
     assert run(project, *command) == ""
+
+
+@pytest.mark.docker
+def test_threads_follow_the_limit_of_the_container(project: Path) -> None:
+    """One CPU's time on any CPU of the machine, as with one CPU alone."""
+    threads = []
+    for limit in ("--cpus=1", "--cpuset-cpus=0"):
+        command = ("docker", "run", "--rm", limit, "--entrypoint", "python", image(project))
+        log = run(project, *command, "-c", THREADS.replace("{PACKAGE}", PACKAGE))
+        counts = re.findall(r"threads (\d+) by library (.+)", log)[0]
+        assert set(counts[1].split()) == {"1"}
+        threads.append(counts[0])
+    assert threads[0] == threads[1]
 
 
 @pytest.mark.docker

@@ -425,6 +425,7 @@ EVERYTHING = {
     **PLAIN,
     "PipelineName": "p",
     "PipelineExecutionArn": f"arn:aws:sagemaker:{HERE}:pipeline/p/execution/1",
+    "ResourceArn": f"arn:aws:sagemaker:{HERE}:pipeline/p",
     "repositoryName": "repository",
     "logGroupName": "/jobs",
     "logStreamName": "job/algo-1",

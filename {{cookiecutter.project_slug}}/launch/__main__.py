@@ -33,10 +33,11 @@ usage: COMMAND JOB [options]       run a job
 
 def main(argv: Sequence[str]) -> int:
     """Carry out a command line and return its exit code; see ``run.ExitCode``."""
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_HELP.replace("COMMAND", COMMAND) + ", ".join(jobs.names()))
-        return ExitCode.COMPLETED if argv else ExitCode.REJECTED
     try:
+        listed = ", ".join(jobs.names())  # rejects a job that a command would hide
+        if not argv or argv[0] in ("-h", "--help"):
+            print(_HELP.replace("COMMAND", COMMAND) + listed)
+            return ExitCode.COMPLETED if argv else ExitCode.REJECTED
         return _carry_out(argv[0], argv[1:])
     except LaunchError as error:
         print(f"{COMMAND}: error: {error}", file=sys.stderr)
@@ -86,6 +87,8 @@ def _job(name: str, argv: Sequence[str], tell: Callable[[Requests], None] | None
     wanted = request.prepare(launch)
     if tell:
         tell([(launch, wanted)])
+    if launch.options.backend == "sagemaker":
+        _warn_of_secrets([launch], "the job")
     if launch.options.plan:
         print(json.dumps(wanted, indent=2))
         _report_ignored([launch])
@@ -108,6 +111,8 @@ def _pipeline(
     parsed = pipeline.parse(argv, deployed=verb == "deploy")
     if tell:
         tell([(step.launch, step.request) for step in parsed.steps])
+    if parsed.deployed or parsed.options.backend == "sagemaker":
+        _warn_of_secrets([step.launch for step in parsed.steps], "the pipeline and its jobs")
     if parsed.options.plan:
         from . import definition
 
@@ -126,6 +131,28 @@ def _pipeline(
         return code
     print(f"deployed: {backends.deploy(parsed)}")
     return ExitCode.COMPLETED
+
+
+def _warn_of_secrets(launches: Sequence[Launch], readable: str) -> None:
+    """Name the options whose values SageMaker keeps, and shows to others, in one line.
+
+    Args:
+        launches: What is launched on SageMaker.
+        readable: What can be described there.
+    """
+    from . import words
+
+    found = [
+        option
+        for launch in launches
+        for option in words.of_launch(launch.job, launch.typed, launch.arguments, {}).hidden
+    ]
+    if found:
+        print(
+            f"{', '.join(dict.fromkeys(found))}: anyone who may describe {readable} can read the "
+            "value: let the job read secrets from AWS Secrets Manager",
+            file=sys.stderr,
+        )
 
 
 def _report_ignored(launches: Sequence[Launch]) -> None:

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from . import aws, cluster, jobs, project
+from . import aws, cluster, jobs, project, s3
 from .entries import PIPELINE, Entry
 from .project import LaunchError
 
@@ -113,28 +113,21 @@ class Account:
 
     def steps(self, arn: str) -> list[Mapping[str, Any]]:
         """Return the steps of an execution that have begun, in their order."""
-        found: list[Mapping[str, Any]] = []
-        token: dict[str, Any] = {}
-        while True:
-            page = self.call(
-                "list_pipeline_execution_steps",
-                PipelineExecutionArn=arn,
-                SortOrder="Ascending",
-                **token,
-            )
-            found += (page or {}).get("PipelineExecutionSteps", [])
-            if not page or "NextToken" not in page:
-                return found
-            token = {"NextToken": page["NextToken"]}
+        return self._all(
+            "list_pipeline_execution_steps",
+            "PipelineExecutionSteps",
+            PipelineExecutionArn=arn,
+            SortOrder="Ascending",
+        )
 
     def definition(self, arn: str) -> dict[str, Any]:
         """Return the definition of an execution's pipeline, with the values of its parameters."""
         found = self.call("describe_pipeline_definition_for_execution", PipelineExecutionArn=arn)
         definition: dict[str, Any] = json.loads((found or {}).get("PipelineDefinition", "{}"))
-        listed = self.call("list_pipeline_parameters_for_execution", PipelineExecutionArn=arn)
-        values = {
-            item["Name"]: item["Value"] for item in (listed or {}).get("PipelineParameters", [])
-        }
+        listed = self._all(
+            "list_pipeline_parameters_for_execution", "PipelineParameters", PipelineExecutionArn=arn
+        )
+        values = {item["Name"]: item["Value"] for item in listed}
         for parameter in definition.get("Parameters", []):
             values.setdefault(parameter["Name"], parameter.get("DefaultValue"))
         return {**definition, "Values": values}
@@ -144,6 +137,17 @@ class Account:
         return self._try(
             "SageMaker", lambda: getattr(self._sagemaker, operation)(**arguments), operation
         )
+
+    def _all(self, operation: str, key: str, **arguments: Any) -> list[Mapping[str, Any]]:
+        """Return the items of all pages, as far as they can be read."""
+        found: list[Mapping[str, Any]] = []
+        token: dict[str, Any] = {}
+        while True:
+            page = self.call(operation, **arguments, **token)
+            found += (page or {}).get(key, [])
+            if not page or "NextToken" not in page:
+                return found
+            token = {"NextToken": page["NextToken"]}
 
     def _is_set_up(self) -> bool:
         """Return whether there can be a client at all; made here, as threads must not make one."""
@@ -346,12 +350,10 @@ def _execution_entry(summary: Description) -> Entry:
 
 
 def _job_details(description: Description) -> dict[str, Any]:
-    outputs = description.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    """Return the instances of a job, and its outputs by channel."""
     return {
         "instance": instances(description),
-        "outputs": {
-            item["OutputName"]: item["S3Output"]["S3Uri"] for item in outputs if "S3Output" in item
-        },
+        "outputs": s3.output_addresses(description),
     }
 
 
@@ -364,6 +366,8 @@ def _execution_details(description: Description) -> dict[str, Any]:
 def _with_details(entry: Entry, details: Mapping[str, Any]) -> Entry:
     if "ended" in details:
         return replace(entry, ended=datetime.fromisoformat(details["ended"]))
+    if "outputs" in details:
+        details = {**details, "outputs": jobs.by_option(entry.job, details["outputs"])}
     return replace(entry, **details)
 
 

@@ -161,16 +161,7 @@ def _stop_local(entry: Entry) -> Entry:
         else:
             _print_ended(entry)
         return entry
-    stopped = [entry, *filter(None, map(history.read, _steps(entry)))]
-    try:
-        for each in stopped:
-            if each.is_running:
-                history.request_stop(each)
-    except OSError as error:
-        raise LaunchError(
-            f"{entry.short_name} cannot be stopped: {entry.folder} cannot be written "
-            f"({error.strerror}): stop it with Ctrl-C where it was launched"
-        ) from error
+    _request_stop(entry)
     _print(f"stopping {entry.short_name}, which may take {STOP_SECONDS / 60:.0f} minutes")
     deadline = time.monotonic() + STOP_SECONDS
     while (current := _now(entry)).is_running:
@@ -179,12 +170,23 @@ def _stop_local(entry: Entry) -> Entry:
                 f"{entry.short_name} is still running: stop it with Ctrl-C where it was launched"
             )
         time.sleep(POLL_SECONDS)
+        _request_stop(entry)  # again, as the next step may have begun meanwhile
     _print(f"{current.status}: {current.short_name}")
     return current
 
 
-def _steps(entry: Entry) -> list[str]:
-    return list(history.request(entry).get("steps", {}).values())
+def _request_stop(entry: Entry) -> None:
+    """Ask a launch on this machine, and the steps of a pipeline that have begun, to stop."""
+    steps = history.request(entry).get("steps", {}).values()
+    try:
+        for each in (entry, *filter(None, map(history.read, steps))):
+            if each.is_running:
+                history.request_stop(each)
+    except OSError as error:
+        raise LaunchError(
+            f"{entry.short_name} cannot be stopped: {entry.folder} cannot be written "
+            f"({error.strerror}): stop it with Ctrl-C where it was launched"
+        ) from error
 
 
 def _clean(entry: Entry) -> None:

@@ -4,7 +4,6 @@ It reads what the runs have left: the records of their jobs, the files with thei
 it is known, the request of each job. Nothing has to be logged during a run.
 """
 
-import argparse
 import html
 import json
 import math
@@ -12,9 +11,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 from . import config, names, project, results, table
+from .arguments import Parser
 from .backends import sources
 from .compared import SHOWN_DIGITS, ComparedRun, read
 from .project import LaunchError, short_stamp
@@ -133,10 +133,8 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         LaunchError: A run is unknown, or the command line is wrong.
     """
-    parser = _Parser(
-        prog=f"{project.COMMAND} compare",
-        description="Show what differs between runs, and their metrics side by side.",
-        allow_abbrev=False,
+    parser = Parser(
+        "compare", description="Show what differs between runs, and their metrics side by side."
     )
     parser.add_argument(
         "runs",
@@ -148,13 +146,6 @@ def main(argv: Sequence[str]) -> None:
     parsed = parser.parse_args(argv)
     comparison = compare(parsed.runs)
     print(comparison.to_json() if parsed.json else comparison)
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that rejects with a ``LaunchError``."""
-
-    def error(self, message: str) -> NoReturn:
-        raise LaunchError(message)
 
 
 def _find(run: str) -> tuple[str, list[Result]]:

@@ -3,10 +3,10 @@
 import json
 import shlex
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,11 @@ _REQUEST = (
 )
 """Fields of DescribeProcessingJob's answer that the request had."""
 
-_LOG_MINUTES = 30
-"""How long before the end of a job its last lines are looked for."""
+_LOG_MINUTES = 1
+"""How long before the end of a job its last lines are looked for first."""
 
-_LOG_PAGES = 10
+_LOG_FACTOR = 8
+"""By how much earlier they are looked for if there are too few."""
 
 
 @dataclass
@@ -234,34 +235,40 @@ def _step_text(state: Mapping[str, Any]) -> str:
 
 
 def _last_lines(entry: Entry) -> list[str]:
-    """Return the last lines of a job's log in CloudWatch, or why they cannot be read."""
-    lines: deque[str] = deque(maxlen=LAST_LINES)
-    started = entry.started - timedelta(minutes=1)
-    if entry.ended:
-        started = max(started, entry.ended - timedelta(minutes=_LOG_MINUTES))
-    token: dict[str, Any] = {}
+    """Return the last lines of a job's log in CloudWatch, or why they cannot be read.
+
+    CloudWatch searches from the oldest line on. The search therefore begins shortly before the end,
+    and again earlier while it finds too few lines.
+    """
+    begin = entry.started - timedelta(minutes=1)
+    end = max(entry.ended or datetime.now(UTC), begin)
+    minutes, lines = _LOG_MINUTES, deque[str](maxlen=LAST_LINES)
     try:
         with aws.errors("the log cannot be read"):
             client = aws.client("logs")
-            for _ in range(_LOG_PAGES):
-                try:
-                    page = client.filter_log_events(
-                        logGroupName=GROUP,
-                        logStreamNamePrefix=f"{entry.name}/",
-                        startTime=int(started.timestamp() * 1000),
-                        **token,
-                    )
-                except client.exceptions.ResourceNotFoundException:
+            while True:
+                start = max(begin, end - timedelta(minutes=minutes))
+                lines = deque(_log(client, entry.name, start), maxlen=LAST_LINES)
+                if len(lines) == LAST_LINES or start == begin:
                     break
-                for event in page["events"]:
-                    host = event["logStreamName"].partition("/")[2].rpartition("-")[0]
-                    lines.append(f"{host} | {event['message'].rstrip()}")
-                if "nextToken" not in page:
-                    break
-                token = {"nextToken": page["nextToken"]}
+                minutes *= _LOG_FACTOR
     except LaunchError as error:
         lines.append(str(error))
     return list(lines)
+
+
+def _log(client: Any, job: str, start: datetime) -> Iterator[str]:
+    """Yield the lines of all hosts of a job from a time on."""
+    pages = client.get_paginator("filter_log_events").paginate(
+        logGroupName=GROUP,
+        logStreamNamePrefix=f"{job}/",
+        startTime=int(start.timestamp() * 1000),
+    )
+    with suppress(client.exceptions.ResourceNotFoundException):
+        for page in pages:
+            for event in page["events"]:
+                host = event["logStreamName"].partition("/")[2].rpartition("-")[0]
+                yield f"{host} | {event['message'].rstrip()}"
 
 
 def _options(launched: Words) -> str:

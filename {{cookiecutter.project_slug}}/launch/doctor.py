@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from subprocess import TimeoutExpired, run
@@ -158,17 +159,19 @@ def _role() -> str:
 def _inputs() -> str:
     """Ask whether the role of each job may read the inputs that ``launch.toml`` names.
 
-    The inputs that launches upload are checked here alone.
+    The inputs that launches upload are checked here alone, as far as IAM can be asked.
     """
     addresses = list(_s3_inputs())
-    checks = [*addresses]
-    if project.setting("S3_BUCKET"):
-        checks += [(name, f"{s3.inputs_address()}/") for name in jobs.names()]
-    roles = {name: config.request(name).get("RoleArn") for name in jobs.names()}
-    for role, address in dict.fromkeys((roles[name], address) for name, address in checks):
-        role = role or project.require("SAGEMAKER_ROLE_ARN")
+    for name, address in addresses:
+        role = config.request(name).get("RoleArn") or project.require("SAGEMAKER_ROLE_ARN")
         if problem := access.unreadable(role, address):
             raise LaunchError(problem)
+    for role in {config.request(name).get("RoleArn") for name in jobs.names()}:
+        with suppress(access.NotSimulatedError, SetupError):
+            project.require("S3_BUCKET")
+            role = role or project.require("SAGEMAKER_ROLE_ARN")
+            if problem := access.unreadable(role, f"{s3.inputs_address()}/"):
+                raise LaunchError(problem)
     return ", ".join(dict.fromkeys(address for _, address in addresses)) or "none is in S3"
 
 

@@ -31,7 +31,7 @@ class Entry:
     """Number and type of the instances; empty if they are not known, or there are none."""
     commit: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)
-    """Addresses by the name of the option or channel; empty if they are not known."""
+    """Addresses by option; empty if they are not known."""
     message: str = ""
     arn: str = ""
     """Of a job or an execution on SageMaker."""

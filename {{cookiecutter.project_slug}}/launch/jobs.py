@@ -1,7 +1,8 @@
 """The jobs of this repository, read from the parsers of their entrypoints."""
 
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +49,31 @@ class Job:
 
 
 def names() -> list[str]:
-    """Return the names of all jobs."""
-    return sorted(file.stem for file in (project.ROOT / "entrypoints").glob("[!_]*.py"))
+    """Return the names of all jobs.
+
+    Raises:
+        LaunchError: An entrypoint has the name of a command.
+    """
+    found = sorted(file.stem for file in (project.ROOT / "entrypoints").glob("[!_]*.py"))
+    for name in found:
+        if name in VERBS:
+            raise LaunchError(
+                f"entrypoints/{name}.py: `{project.COMMAND} {name}` is a command, and no job can "
+                "have its name: rename the file"
+            )
+    return found
+
+
+def by_option(job: str, addresses: Mapping[str, str]) -> dict[str, str]:
+    """Return the addresses of a job's outputs, which are named by channel, by option.
+
+    Other outputs, and those of a job that is gone, keep their names.
+    """
+    options: dict[str, str] = {}
+    if job in names():
+        with suppress(LaunchError):
+            options = {channel.name: channel.option for channel in read(job).outputs}
+    return {options.get(channel, channel): address for channel, address in addresses.items()}
 
 
 def read(name: str) -> Job:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from . import history, names, project
+from . import history, jobs, names, project
 from .account import Account
 from .entries import PIPELINE, Entry
 from .project import COMMAND, LaunchError
@@ -128,9 +128,10 @@ def _records(launched: Container[str]) -> Iterator[Entry]:
                 started=_time(record["started"]),
                 ended=_time(finished) if finished else None,
                 commit=str(record.get("commit") or ""),
-                outputs={
-                    channel.name: str(channel) for channel in folder.iterdir() if channel.is_dir()
-                },
+                outputs=jobs.by_option(
+                    str(record["job"]),
+                    {each.name: str(each) for each in folder.iterdir() if each.is_dir()},
+                ),
             )
 
 

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, NoReturn
+from typing import Any
 
 from . import config, jobs, names, options, project, request, retries
 from . import selection as selections
 from .addresses import contains
+from .arguments import Parser
 from .graph import Pipeline, Step
 from .jobs import Job
 from .metric import Metric
@@ -28,9 +29,11 @@ from .reuse import Reused, Selection
 _SHARED = ("backend", "code", "plan", "run_name", "wait")
 """Options of the launch that cannot differ between jobs."""
 
-_OPTION = re.compile(r"(--[^\s=.]+|-[^\W\d][^\s=.]*)(?:\.([^\s=]+))?(=.*)?", re.DOTALL)
-"""An option, the job that is named with it, and the value in the same word. Neither a negative
-number nor a text with a blank in it is one."""
+_OPTION = re.compile(
+    r"(?:(--[^\s=.]+|-[^\W\d])(?:\.([^\s=]+))?|(-[^\W\d][^\s=]+))(=.*)?", re.DOTALL
+)
+"""An option, the job that is named with it, or a short option with its value, and a value after an
+equals sign. Neither a negative number nor a text with a blank in it is one."""
 
 
 def parse(argv: Sequence[str], *, deployed: bool = False) -> Pipeline:
@@ -200,7 +203,8 @@ def split(argv: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
         if found:
             if words:
                 yield option, job, words
-            option, job, value = found.groups(default="")
+            option, job, with_value, value = found.groups(default="")
+            option = option or with_value
             words = [option + value]
         elif words:
             words.append(word)
@@ -496,12 +500,12 @@ def _check_outputs(launches: Sequence[Launch]) -> None:
             raise LaunchError(f"argument {option}: {address} contains {other}")
 
 
-class _Parser(argparse.ArgumentParser):
-    """The parser of the pipeline's own options; it rejects with a ``LaunchError``."""
+class _Parser(Parser):
+    """The parser of the pipeline's own options."""
 
     def __init__(self, listed: Sequence[str], metric: Metric | None) -> None:
         super().__init__(
-            prog=f"{project.COMMAND} pipeline",
+            "pipeline",
             usage=project.COMMAND
             + " {pipeline,deploy} [--OPTION VALUE ...] [--OPTION.JOB VALUE ...]",
             description=f"Run {', '.join(listed)} as a pipeline, or deploy it for others to "
@@ -511,7 +515,6 @@ class _Parser(argparse.ArgumentParser):
             f"--instance_count.{listed[-1]} 2 for one.",
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
             add_help=False,
-            allow_abbrev=False,
         )
         self.actions = [
             self.add_argument("-h", "--help", action="help", help="show this help and exit"),
@@ -552,9 +555,6 @@ class _Parser(argparse.ArgumentParser):
     @property
     def option_strings(self) -> set[str]:
         return {option for action in self.actions for option in action.option_strings}
-
-    def error(self, message: str) -> NoReturn:
-        raise LaunchError(message)
 
 
 def _finite(text: str) -> float:

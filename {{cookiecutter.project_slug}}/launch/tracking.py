@@ -143,12 +143,17 @@ def _results(ended: _Ended, outputs: Mapping[str, str]) -> list[Result]:
     """
     if ended.job == PIPELINE and ended.backend == "sagemaker":
         return sources.results_of(ended.name)[1]
+    if ended.job != PIPELINE:
+        if ended.status != "Completed":
+            return []
+        outputs = {f"{name}.{ended.job}": address for name, address in outputs.items()}
     found = []
     for key, address in outputs.items():
-        name, _, job = key.partition(".") if ended.job == PIPELINE else (key, "", ended.job)
-        channel = next(each for each in jobs.read(job).outputs if name in (each.option, each.name))
-        found.append(results.at(ended.run, job, channel.name, address))
-    return found if ended.status == "Completed" or ended.job == PIPELINE else []
+        name, _, job = key.partition(".")
+        for channel in jobs.read(job).outputs:
+            if name in (channel.option, channel.name):
+                found.append(results.at(ended.run, job, channel.name, address))
+    return found
 
 
 def _content(ended: _Ended, found: Sequence[Result]) -> dict[str, Any]:

@@ -1,16 +1,15 @@
 """The command lines of ``list``, ``show``, ``logs`` and ``stop``."""
 
-import argparse
 import json
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from {{ cookiecutter.__package_name }} import runtime
 
 from . import listing, table
-from .project import COMMAND, LaunchError
+from .arguments import Parser
+from .project import COMMAND
 from .run import ExitCode
 
 LIMIT = 20
@@ -26,20 +25,13 @@ _DESCRIPTIONS = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that rejects with a ``LaunchError``."""
-
-    def error(self, message: str) -> NoReturn:
-        raise LaunchError(message)
-
-
 def carry_out(verb: str, argv: Sequence[str]) -> int:
     """Carry out a command line, and return its exit code; see ``run.ExitCode``.
 
     Raises:
         LaunchError: An option is wrong, or a name stands for nothing or for several jobs.
     """
-    parser = _Parser(prog=f"{COMMAND} {verb}", description=_DESCRIPTIONS[verb], allow_abbrev=False)
+    parser = Parser(verb, description=_DESCRIPTIONS[verb])
     if verb == "list":
         parser.add_argument(
             "--limit",

@@ -17,7 +17,7 @@ from typing import Any
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from .. import cluster, folders, project
+from .. import cluster, code, folders, project
 from ..options import Launch
 from ..project import LaunchError
 from ..run import Request, Run
@@ -38,6 +38,9 @@ _LABEL = "sagemaker-processing"
 
 _KEPT = "unpublished-"
 """Begins the name of a container that is kept, because its outputs could not be copied."""
+
+_CONFIG = "/opt/ml/config"
+"""The folder in which a job finds its hosts."""
 
 _MESSAGE = "/opt/ml/output"
 """The folder in which a job leaves its message."""
@@ -161,7 +164,9 @@ class _Containers:
             options += ["--network", name, "--network-alias", host.name]
         for key, value in self.request.get("Environment", {}).items():
             options += ["--env", f"{key}={value}"]
-        options += _read_only(host.base / "config", "/opt/ml/config")
+        options += _read_only(host.at(_CONFIG), _CONFIG)
+        if code.digest(self.request):
+            options += _read_only(host.at(code.FOLDER), code.FOLDER)
         for channel, folder in host.inputs.items():
             options += _read_only(folder, channel.path)
         for path in (_MESSAGE, *(self.outputs or [runtime.OUTPUT])):
@@ -186,9 +191,9 @@ class _Containers:
     def check(self) -> None:
         _docker("version")
 
-    def exit(self, host: Host, code: int) -> Exit:
+    def exit(self, host: Host, exit_code: int) -> Exit:
         """Ask the engine about a failure, which may be that of the client alone."""
-        if code == 0:
+        if exit_code == 0:
             return Exit(0, "")
         found = _inspect("container", [self._name(host)])
         if not found:
@@ -199,18 +204,17 @@ class _Containers:
                 f"the Docker client that followed {host.name} ended, "
                 "although the job was still running"
             )
-        code = int(state["ExitCode"])
+        exit_code = int(state["ExitCode"])
         if state["OOMKilled"]:
-            return Exit(code, "killed, because its container ran out of memory")
-        return Exit(code, state.get("Error") or f"exit code {code}")
+            return Exit(exit_code, "killed, because its container ran out of memory")
+        return Exit(exit_code, state.get("Error") or f"exit code {exit_code}")
 
     def collect(self, host: Host) -> None:
         """Copy, because what a container writes to a mount belongs to the container's user."""
         name = self._name(host)
 
         def copy(path: str) -> None:
-            target = host.base / path.removeprefix("/opt/ml/")
-            _docker("cp", "--quiet", f"{name}:{path}/.", str(target), slow=True)
+            _docker("cp", "--quiet", f"{name}:{path}/.", str(host.at(path)), slow=True)
 
         try:
             with ThreadPoolExecutor() as pool:

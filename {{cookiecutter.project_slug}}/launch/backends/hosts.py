@@ -52,7 +52,11 @@ class Host:
 
     def folder(self, channel: Channel) -> Path:
         """Return the folder of a channel below ``base``."""
-        return self.base / channel.path.removeprefix("/opt/ml/")
+        return self.at(channel.path)
+
+    def at(self, path: str) -> Path:
+        """Return what represents a path below ``/opt/ml``."""
+        return self.base / path.removeprefix("/opt/ml/")
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Runner(Protocol):
     def check(self) -> None:
         """Raise ``HostError`` if hosts can no longer be reached."""
 
-    def exit(self, host: Host, code: int) -> Exit:
+    def exit(self, host: Host, exit_code: int) -> Exit:
         """Return how the job ended on a host whose process has ended with this exit code."""
 
     def collect(self, host: Host) -> None:
@@ -226,8 +230,7 @@ def _prepare(
         for folder in ("config", "output", "processing/output"):
             (host.base / folder).mkdir(parents=True)
         if launch.code:
-            target = host.base / code.FOLDER.removeprefix("/opt/ml/")
-            _link(launch.code.snapshot.files, target, needs_files)
+            _link(launch.code.snapshot.files, host.at(code.FOLDER), needs_files)
         for channel in launch.job.outputs:
             host.folder(channel).mkdir(parents=True)
         resources = {"current_host": name, "hosts": names}
@@ -288,9 +291,9 @@ def _follow(
                 runner.check()
                 next_check = time.monotonic() + _CHECK_SECONDS
             for host in list(running):
-                if (code := processes[host].poll()) is None:
+                if (exit_code := processes[host].poll()) is None:
                     continue
-                exited = runner.exit(host, code)
+                exited = runner.exit(host, exit_code)
                 if exited.code:
                     return _Outcome("Failed", host, exited.reason)
                 running.remove(host)

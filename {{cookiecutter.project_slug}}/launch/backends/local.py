@@ -80,12 +80,12 @@ class _Processes:
     def check(self) -> None:
         pass
 
-    def exit(self, _host: Host, code: int) -> Exit:
-        if code == -signal.SIGKILL:
+    def exit(self, _host: Host, exit_code: int) -> Exit:
+        if exit_code == -signal.SIGKILL:
             return Exit(1, "killed by SIGKILL, as when this machine runs out of memory")
-        if code < 0:
-            return Exit(1, f"killed by {signal.Signals(-code).name}")
-        return Exit(code, f"exit code {code}")
+        if exit_code < 0:
+            return Exit(1, f"killed by {signal.Signals(-exit_code).name}")
+        return Exit(exit_code, f"exit code {exit_code}")
 
     def collect(self, host: Host) -> None:
         pass

@@ -7,6 +7,7 @@ reported as a failure of the job.
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Any
 
@@ -285,9 +286,8 @@ def _create(launch: Launch, request: Request) -> bool:
 
 def _follow(name: str, denied_seconds: float) -> Mapping[str, Any]:
     """Print the status and the log of a job until it ends, and return its state."""
-    connection, started = Connection("sagemaker", denied_seconds), monotonic()
-    printed_status, printed_at = "", started
-    pauses = Pauses()
+    connection, pauses = Connection("sagemaker", denied_seconds), Pauses()
+    printed_status, printed_at = "", -math.inf
     log: Log | None = None
     while True:
         job = _describe(connection, name)
@@ -300,13 +300,20 @@ def _follow(name: str, denied_seconds: float) -> Mapping[str, Any]:
         any_new = log.read(monotonic()) or log.pending
         status, now = job["ProcessingJobStatus"], monotonic()
         if status != printed_status or now - printed_at >= STATUS_SECONDS:
-            _print(f"{status} after {now - started:.0f} s")
+            _print(f"{status} after {_seconds(job):.0f} s")
             any_new |= status != printed_status
             printed_status, printed_at = status, now
         if status in ("Completed", "Failed", "Stopped"):
             _drain(log, cluster.host_count(job))
             return job
         sleep(pauses.next(1 + log.calls, any_new=any_new))
+
+
+def _seconds(job: Mapping[str, Any]) -> float:
+    """Return how long ago a job was created, or how long after its creation it has ended."""
+    end = job.get("ProcessingEndTime") or datetime.now(UTC)
+    seconds: float = (end - job["CreationTime"]).total_seconds()
+    return max(0.0, seconds)  # the clocks of AWS and of this machine may differ
 
 
 def _describe(connection: Connection, name: str) -> Mapping[str, Any] | None:

@@ -15,6 +15,7 @@ _MODULES = {
     "__init__.py": """\
 import json
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ from types import SimpleNamespace
 class MlflowClient:
     def __init__(self):
         self._file = Path(os.environ["MLFLOW_TRACKING_URI"].removeprefix("http://"))
-        self._runs = json.loads(self._file.read_text()) if self._file.exists() else []
+        self._load()
 
     def get_experiment_by_name(self, name):
         if any(run["experiment"] == name for run in self._runs):
@@ -33,6 +34,8 @@ class MlflowClient:
 
     def search_runs(self, experiment_ids, filter_string, max_results):
         (experiment,) = experiment_ids
+        self._load()
+        time.sleep(float(os.environ.get("FAKE_MLFLOW_SECONDS", 0)))
         return [
             self._run(run)
             for run in self._runs
@@ -41,6 +44,7 @@ class MlflowClient:
         ]
 
     def create_run(self, experiment_id, start_time, tags, run_name):
+        self._load()
         self._runs.append(
             {
                 "id": str(len(self._runs)),
@@ -74,6 +78,9 @@ class MlflowClient:
     def _run(self, run):
         info = SimpleNamespace(run_id=run["id"], status=run["status"], start_time=run["started"])
         return SimpleNamespace(info=info, data=SimpleNamespace(metrics=run["metrics"]))
+
+    def _load(self):
+        self._runs = json.loads(self._file.read_text()) if self._file.exists() else []
 
     def _save(self):
         self._file.write_text(json.dumps(self._runs))

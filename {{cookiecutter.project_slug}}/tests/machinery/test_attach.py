@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 import launches as stand_in
-from aws_faults import BUCKET, Faults, store
-from launch import LaunchError, code, definition, detail, pipeline, repeat, s3
+from aws_faults import BUCKET, Faults, answer, store
+from launch import LaunchError, code, definition, detail, launched, pipeline, repeat, s3
 from launch.__main__ import main
+from launch.account import Account
 from launch.backends.logs import GROUP
 from launches import Launches, job_step
 from repositories import add_options
@@ -152,6 +153,54 @@ def test_a_job_of_an_entrypoint_that_is_gone_is_shown_without_its_words(
 
 
 @pytest.mark.usefixtures("recent")
+@pytest.mark.parametrize("count", [5, 40])
+def test_the_end_of_a_long_log_is_shown(launches: Launches, account: Faults, count: int) -> None:
+    """CloudWatch returns one line in a page, the oldest first; a job ran for three hours."""
+    ended = stand_in.START + timedelta(hours=3)
+    name = make_data(launches, "Failed", ProcessingEndTime=ended.timestamp())
+    times = [ended - timedelta(minutes=4 * number) for number in reversed(range(count))]
+
+    def read(request: Any) -> Any:
+        asked = json.loads(request.body)
+        found = [time for time in times if time.timestamp() * 1000 >= asked["startTime"]]
+        index = int(asked.get("nextToken", 0))
+        event = {
+            "logStreamName": f"{name}/algo-1-1",
+            "timestamp": int(found[index].timestamp() * 1000),
+            "message": f"line {times.index(found[index])}",
+        }
+        more = {"nextToken": str(index + 1)} if index + 1 < len(found) else {}
+        return answer({"events": [event], **more})
+
+    account.intercept("FilterLogEvents", read)
+    expected = [f"algo-1 | line {number}" for number in range(count)][-20:]
+    assert detail.show("r").last_lines == expected
+
+
+@pytest.mark.usefixtures("recent")
+def test_the_outputs_of_a_followed_job_are_named_by_option(launches: Launches) -> None:
+    make_data(launches)
+    address = f"s3://{BUCKET}/small/runs/r/make_data/data"
+    assert launched.logs("r").outputs == {"output_path": address}
+    assert ("--output_path", address) in detail.show("r").facts()
+
+
+def test_all_parameters_of_an_execution_are_read(launches: Launches, account: Faults) -> None:
+    arn = execute(launches)
+    names = [f"p{number}" for number in range(3)]
+    launches.definitions[arn] = {"Parameters": [{"Name": name} for name in names]}
+
+    def listed(request: Any) -> Any:
+        index = int(json.loads(request.body).get("NextToken", 0))
+        item = {"Name": names[index], "Value": str(index)}
+        more = {"NextToken": str(index + 1)} if index + 1 < len(names) else {}
+        return answer({"PipelineParameters": [item], **more})
+
+    account.intercept("ListPipelineParametersForExecution", listed)
+    assert Account().definition(arn)["Values"] == {"p0": "0", "p1": "1", "p2": "2"}
+
+
+@pytest.mark.usefixtures("recent")
 def test_a_finished_job_is_followed_again(
     launches: Launches, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +209,7 @@ def test_a_finished_job_is_followed_again(
     assert main(["logs", "r"]) == 1
     shown = capsys.readouterr().out
     assert "algo-1 | first" in shown
+    assert "Failed after 90 s" in shown  # after its creation, not after the command
     assert "ExitMessage: no rows" in shown
     assert f"again make-data-{ID} --backend docker" in shown
     launches.jobs[name]["ProcessingJobStatus"] = "Completed"

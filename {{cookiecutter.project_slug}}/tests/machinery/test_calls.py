@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aws_faults import Faults, answer, push_image
-from launch import attach, aws, project
+from launch import aws, launched, project
 from launch.__main__ import main
 from launch.backends import sagemaker
 from launches import START, Launches, job_step
@@ -200,7 +200,7 @@ def test_ten_minutes_of_an_execution_take_few_calls(
         PipelineExecutionStatus="Succeeded"
     )
     calls.start()
-    assert attach.logs(arn).status == "Completed"
+    assert launched.logs(arn).status == "Completed"
     assert counted[0] <= 250
 
 

@@ -321,7 +321,7 @@ def test_results_without_a_history_are_listed(data: Path, small_project: Path) -
     kept.rename(small_project / "elsewhere")
     (entry,) = listing.newest(20).entries
     assert (entry.name, entry.job, entry.run) == ("older/probe", "probe", "older")
-    assert listing.find("older").outputs["seen"].endswith("out/older/probe/seen")
+    assert listing.find("older").outputs["output_path"].endswith("out/older/probe/seen")
     with pytest.raises(LaunchError, match="was launched before"):
         repeat.prepare(["older"])
     (action,) = detail.show("older").next_actions
@@ -565,6 +565,32 @@ def test_a_failed_run_names_the_job_that_has_failed(
     assert "asked to fail" in shown
     assert "show make-data-" in shown
     assert "not started" in shown
+
+
+def test_a_job_that_begins_while_its_pipeline_is_stopped_is_stopped(
+    small_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert small_project
+    name = "small-pipeline-20261130-120000-abc123"
+    step = "small-probe-20261130-120000-abc123"
+    facts = {"job": "pipeline", "run": "r", "backend": "local", "steps": {"probe": step}}
+    stopped: list[bool] = []
+    with (
+        history.recording(name, lambda: facts) as pipeline,
+        history.recording(step, lambda: {**facts, "job": "probe", "steps": {}}) as job,
+    ):
+        pipeline.begin()
+
+        def sleep(_: float) -> None:
+            stopped.append(job.stop_requested)
+            if len(stopped) == 1:
+                job.begin()
+            if len(stopped) == 3:
+                pipeline.end(Run(name, "Stopped", {}))
+
+        monkeypatch.setattr("launch.attach.time.sleep", sleep)
+        attach.stop(name)
+    assert stopped == [False, True, True]
 
 
 def test_a_run_of_the_pipeline_is_stopped_between_its_jobs(

@@ -59,7 +59,7 @@ def test_the_newest_is_listed_first_with_everything_about_it(
     assert (first["name"], first["run"]) == ("small-probe-20261130-120000-abc124", "r2")
     assert (first["status"], first["message"], first["seconds"]) == ("Failed", "no rows", 90)
     assert (first["instance"], first["commit"]) == ("2 x ml.c5.large", "abc")
-    assert first["outputs"] == {"seen": "s3://b/small/runs/r1/probe/seen"}
+    assert first["outputs"] == {"output_path": "s3://b/small/runs/r1/probe/seen"}
     assert (second["name"], second["run"], second["arn"]) == ("small-launched/e1", "r3", arn)
     assert (second["job"], second["status"], second["seconds"]) == ("pipeline", "Completed", 300)
     assert third["started"] == "2026-11-30T12:01:00+00:00"

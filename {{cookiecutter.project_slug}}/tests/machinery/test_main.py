@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from aws_faults import ROLE
 from launch import LaunchError, launch, names, plan, project
 from launch.__main__ import main
 
@@ -200,3 +201,32 @@ def test_a_job_that_fails_is_told_from_a_rejected_launch(
 def test_in_python_a_rejected_launch_raises(data: str) -> None:
     with pytest.raises(LaunchError, match="--sed"):
         launch("probe", input_path=data, sed=1)
+
+
+@pytest.mark.parametrize("verb", names.VERBS)
+def test_no_job_has_the_name_of_a_command(
+    small_project: Path, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probe = small_project / "entrypoints" / "probe.py"
+    probe.rename(probe.with_stem(verb))
+    for words in ([verb], ["--help"]):
+        assert main(words) == 2
+        assert f"entrypoints/{verb}.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("backend", ["local", "sagemaker"])
+def test_secrets_that_sagemaker_would_show_are_named(
+    small_project: Path,
+    backend: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for key, value in {"S3_BUCKET": "b", "SAGEMAKER_ROLE_ARN": ROLE}.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr("launch.access.check", lambda *_: None)
+    words = ["probe", "--input_path", str(small_project / "data"), "--image", "image", "--plan"]
+    secrets = ["--env", "API_TOKEN=hunter2", "--env", "COLOUR=blue", "--api_key", "hunter2"]
+    assert main([*words, "--backend", backend, *secrets]) == 0
+    told = capsys.readouterr().err
+    assert ("--env API_TOKEN, --api_key: anyone" in told) is (backend == "sagemaker")
+    assert "hunter2" not in told

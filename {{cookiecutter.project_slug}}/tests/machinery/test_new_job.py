@@ -65,10 +65,11 @@ def make_job(root: Path, name: str, channel: str = "") -> str:
 
 
 def contents(root: Path) -> dict[str, bytes]:
+    """The files of a repository by path, without what git ignores."""
     return {
         file.relative_to(root).as_posix(): file.read_bytes()
         for file in root.rglob("*")
-        if file.is_file()
+        if file.is_file() and file.relative_to(root).parts[0] != "out"
     }
 
 

@@ -112,12 +112,12 @@ def test_a_wrong_pipeline_is_rejected(raw: str, words: Sequence[str], message: s
 def test_outputs_of_steps_that_do_not_feed_each_other_may_not_meet(
     raw: str, small_pipeline: Path
 ) -> None:
-    again = (small_pipeline / "entrypoints" / "make_data.py").read_text()
-    again = again.replace('OUTPUT}/data"', 'OUTPUT}/more"')
-    (small_pipeline / "entrypoints" / "again.py").write_text(again)
-    edit_table(small_pipeline, '"fit"]', '"again", "fit"]')
-    words = ["--input_path.again", raw, "--output_path.again", str(small_pipeline / "mine")]
-    with pytest.raises(LaunchError, match=r"--output_path.again: .*mine contains"):
+    text = (small_pipeline / "entrypoints" / "make_data.py").read_text()
+    text = text.replace('OUTPUT}/data"', 'OUTPUT}/more"')
+    (small_pipeline / "entrypoints" / "more.py").write_text(text)
+    edit_table(small_pipeline, '"fit"]', '"more", "fit"]')
+    words = ["--input_path.more", raw, "--output_path.more", str(small_pipeline / "mine")]
+    with pytest.raises(LaunchError, match=r"--output_path.more: .*mine contains"):
         parse(raw, *words, "--output_path.make_data", str(small_pipeline / "mine" / "data"))
 
 
@@ -579,3 +579,17 @@ def test_only_the_first_step_can_reject_a_pipeline(raw: str, step: int) -> None:
         assert (run.status, run.exit_code) == ("Failed", ExitCode.FAILED)
         assert run.exit_message == "the disk is full"
         assert set(run.outputs) == {"output_path.make_data"}
+
+
+def test_the_value_of_a_short_option_is_never_taken_for_a_job(
+    raw: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--input_path.make_data", raw, "-kS3CR3T.fit=x"]
+    with pytest.raises(LaunchError, match=r"-k: none of the jobs") as error:
+        pipeline.parse(words)
+    assert "S3CR3T" not in str(error.value) + capsys.readouterr().out
+    assert list(pipeline.split(["-k.fit", "1", "-k2.fit", "-x.fit=3"])) == [
+        ("-k", "fit", ["-k", "1"]),
+        ("-k2.fit", "", ["-k2.fit"]),
+        ("-x", "fit", ["-x=3"]),
+    ]

@@ -152,9 +152,12 @@ def test_what_was_left_incomplete_is_completed_later(
     assert [len(points) for points in run["metrics"].values()] == [1]
 
 
-def test_launches_that_end_at_once_are_logged_once_each(mlflow_server: Server) -> None:
+def test_a_launch_that_is_followed_twice_is_logged_once(
+    mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert make_data("--run_name", "a") == 0
     mlflow_server.file.unlink()
+    monkeypatch.setenv("FAKE_MLFLOW_SECONDS", "1")  # between looking for a run and making one
     both = [threading.Thread(target=launching.logs, args=("a",)) for _ in range(2)]
     for thread in both:
         thread.start()
@@ -301,6 +304,24 @@ def finished_job(launches: Launches, name: str, job: str, run: str) -> dict[str,
         ProcessingInputs=[{"InputName": "raw", "S3Input": source}],
         ProcessingOutputConfig={"Outputs": [{"OutputName": channel, "S3Output": target}]},
     )
+
+
+def test_a_job_that_is_followed_to_its_end_is_logged(
+    account: Faults, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launch.backends.sagemaker.QUIET_SECONDS", 0.0)
+
+    def complete(_: object) -> None:
+        for file, content in result("make_data", {"a": "1"}, arguments={"seed": 4}).items():
+            store(f"small/runs/r/make_data/data/{file}", content)
+
+    account.intercept("CreateProcessingJob", complete)
+    words = ("--backend", "sagemaker", "--image", "registry/image:1", "--run_name", "r")
+    assert make_data(*words) == 0
+    (run,) = mlflow_server.runs
+    assert (run["name"], run["tags"]["backend"]) == ("r", "sagemaker")
+    assert run["params"] == {"make_data.seed": "4"}
+    assert run["tags"]["make_data.output.data"] == f"s3://{BUCKET}/small/runs/r/make_data/data"
 
 
 def test_a_job_that_nobody_waited_for_is_logged_when_it_is_followed(
