@@ -13,6 +13,7 @@ the first line of the handler, over that of a Python that only imports what the 
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from timing import compare, generate, shell
@@ -47,6 +48,11 @@ def launches(project: Path, image: str) -> None:
     python = project / ".venv" / "bin" / "python"
     entrypoint = f"entrypoints/{JOB}.py"
 
+    def containers(count: int) -> None:
+        command = ("docker", "run", "--rm", *mounts(project), image, entrypoint)
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(lambda _: shell(project, *command), range(count)))
+
     def launch(hosts: int) -> None:
         words = ("--backend", "docker", "--input_path", DATA, "--instance_count", str(hosts))
         shell(project, python, "-m", "launch", JOB, *words)
@@ -54,9 +60,7 @@ def launches(project: Path, image: str) -> None:
     print("\nA job in containers, over `docker run`\n")
     compare(
         {
-            "docker run": lambda: shell(
-                project, "docker", "run", "--rm", *mounts(project), image, entrypoint
-            ),
+            "docker run": lambda: containers(1),
             "launch, 1 host": lambda: launch(1),
         },
         baseline="docker run",
@@ -64,8 +68,12 @@ def launches(project: Path, image: str) -> None:
     )
     print("\nEight hosts, over one\n")
     compare(
-        {"1 host": lambda: launch(1), "8 hosts": lambda: launch(8)},
-        baseline="1 host",
+        {
+            "launch, 1 host": lambda: launch(1),
+            "launch, 8 hosts": lambda: launch(8),
+            "8 docker run, side by side": lambda: containers(8),
+        },
+        baseline="launch, 1 host",
         rounds=ROUNDS,
     )
 
@@ -77,7 +85,7 @@ def starts(project: Path, image: str) -> None:
     print("\nStart until the handler's first line, over its imports\n")
     compare(
         {
-            "imports": lambda: until_mark(image, "-c", imports),
+            "imports": lambda: until_mark(*mounts(project), image, "-c", imports),
             "job": lambda: until_mark(*mounts(project), image, f"entrypoints/{JOB}.py"),
         },
         baseline="imports",

@@ -1,20 +1,23 @@
-"""Measure the generated project's image against the blog post's Dockerfile, in one run.
+"""Measure the generated project's image against two other recipes, in one run.
 
-``python benchmarks/image.py`` prints the table of ratios. It needs a Docker engine, empties the
-engine's cache mounts and takes about ten minutes. Times are wall seconds: medians of repetitions
-that take turns.
+``python benchmarks/image.py`` prints the table of ratios. The baselines are the blog post's
+Dockerfile (``blog.Dockerfile``) and the pattern of uv's documentation (``uv.Dockerfile``), with the
+same packages in the same versions. It needs a Docker engine on Linux, empties the engine's cache
+mounts and takes about ten minutes. Times are wall seconds: medians of repetitions that take turns.
 """
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
+import tomllib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -24,14 +27,13 @@ from timing import generate
 
 HERE = Path(__file__).resolve().parent
 VERSION = next(HERE.parent.glob("*cookiecutter*/.python-version")).read_text().strip()
-BASE, OURS, BLOG = f"python:{VERSION}-slim", "benchmark/ours", "benchmark/blog"
+BASE, UV = f"python:{VERSION}-slim", "benchmark/uv"
+NAMES = ("benchmark/ours", "benchmark/blog", "benchmark/uv-sync")
 LABEL = "benchmark=image"
 BUILDX = ("docker", "buildx", "build", "--output", "type=docker", "--label", LABEL)
-MARK = "files:"
-"""What preprocess logs first of all once its handler runs."""
 
-Timed = Callable[[], float]
-Row = tuple[str, float, float, float]
+Build = Callable[..., float]
+Row = tuple[str, Sequence[float]]
 
 
 def main() -> None:
@@ -39,57 +41,109 @@ def main() -> None:
         try:
             project = generate(Path(folder))
             run("make", "-C", project, ".tools/installed")
-            rows = measure(project)
+            os.environ["PACKAGE_INDEX"] = index(project)
+            rows = measure(project, Path(folder) / "uv")
         finally:
             built = output("docker", "image", "ls", "--quiet", "--filter", f"label={LABEL}").split()
             if built:
                 run("docker", "image", "rm", "--force", *set(built))
-    print("| | ratio | goal | ours | baseline |\n|---|---|---|---|---|")
-    for what, goal, ours, baseline in rows:
-        print(f"| {what} | {ours / baseline:.2f} | {goal:.2f} | {ours:.2f} | {baseline:.2f} |")
+    print("| | ours | blog post | uv sync | over the blog post | over uv sync |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for what, (ours, blog, uv) in rows:
+        print(
+            f"| {what} | {ours:.2f} | {blog:.2f} | {uv:.2f} | {ours / blog:.2f} | {ours / uv:.2f} |"
+        )
 
 
-def measure(project: Path) -> list[Row]:
-    """Rows of what was measured, the goal for its ratio, our figure and the baseline's."""
-    ours = partial(build, project, project / "Dockerfile", OURS)
-    blog = partial(build, project, HERE / "blog.Dockerfile", BLOG)
-    source = next(project.glob("src/*/model.py"))
-    cold = compare(partial(ours, "--no-cache"), partial(blog, "--no-cache"), empty_cache_mounts, 3)
-    edited = compare(ours, blog, partial(append_line, source))
-    sizes = (megabytes_above_base(OURS), megabytes_above_base(BLOG))
-    starts = compare(partial(start_of_job, project), start_of_imports, lambda: None, 7)
+def measure(project: Path, other: Path) -> list[Row]:
+    """Rows of what was measured, and the figures of our recipe and of the baselines."""
+    make_uv_image(project)
+    make_uv_project(project, other)
+    ours, blog, uv = builds = (
+        partial(build, project, project / "Dockerfile", NAMES[0]),
+        partial(build, project, HERE / "blog.Dockerfile", NAMES[1]),
+        partial(build, other, HERE / "uv.Dockerfile", NAMES[2]),
+    )
+    cold = compare([partial(each, "--no-cache") for each in builds], empty_cache_mounts, 3)
+
+    def edit() -> None:
+        for folder in (project, other):
+            append_line(next(folder.glob("src/*/model.py")))
+
+    for name in NAMES:
+        run("docker", "tag", name, f"{name}:before")
+    edited = compare([ours, blog, uv], edit)
+    sizes = [megabytes_above_base(name) for name in NAMES]
+    pushed = [megabytes_of_last_layers(name) for name in NAMES]
     add_dependency(project, "tabulate")
-    locked = compare(ours, blog, partial(append_line, project / "poetry.lock"))
+    make_uv_project(project, other)
+
+    def lock() -> None:
+        append_line(project / "poetry.lock")
+        append_line(other / "uv.lock")
+
+    locked = compare([ours, blog, uv], lock)
     return [
-        ("compressed size above the base, MB", 0.60, *sizes),
-        ("rebuild after an edit in `src/`, s", 0.60, *edited),
-        ("rebuild after adding one small dependency, s", 0.50, *locked),
-        ("cold build, empty caches, s", 1.00, *cold),
-        ("start until the handler's first line, over its imports, s", 1.15, *starts),
+        ("compressed size above the base, MB", sizes),
+        ("compressed size of what an edit in `src/` changes, MB", pushed),
+        ("rebuild after an edit in `src/`, s", edited),
+        ("rebuild after adding one small dependency, s", locked),
+        ("cold build, empty caches, s", cold),
     ]
 
 
-def compare(
-    ours: Timed, baseline: Timed, prepare: Callable[[], None], repeat: int = 5
-) -> tuple[float, float]:
-    """The median of each, both run ``repeat`` times after ``prepare``."""
-    times: list[tuple[float, float]] = []
+def compare(cases: Sequence[Build], prepare: Callable[[], None], repeat: int = 5) -> list[float]:
+    """The median of each, all run ``repeat`` times after ``prepare``, which they share."""
+    times: list[list[float]] = []
     for _ in range(repeat):
-        prepare()
-        times.append((ours(), baseline()))
-        print(f"{times[-1][0]:8.2f}{times[-1][1]:8.2f}", file=sys.stderr)
-    return median(one for one, _ in times), median(other for _, other in times)
+        times.append([])
+        for case in cases:
+            prepare()
+            times[-1].append(case())
+        print("".join(f"{each:8.2f}" for each in times[-1]), file=sys.stderr)
+    return [median(column) for column in zip(*times, strict=True)]
 
 
-def build(project: Path, recipe: Path, image: str, *options: str) -> float:
-    """Build with what the baseline's Poetry needs to find a mirror; the other recipe ignores it."""
-    python = str(project / ".tools" / "bin" / "python")
-    settings = output(python, "-m", "pip", "install", "--help", COLUMNS="1000")
-    index = re.search(r"\(default (http[^)]+)\)", settings)
-    mirror = f"POETRY_PYPI_MIRROR_URL={index[1] if index else ''}"
-    values = (mirror, f"BASE_IMAGE={BASE}", f"SOURCE_COMMIT={time.time_ns()}")
+def index(project: Path) -> str:
+    """The package index that pip uses here."""
+    return output(f"{project}/scripts/index.sh", f"{project}/.tools/bin/python").strip()
+
+
+def build(context: Path, recipe: Path, image: str, *options: str) -> float:
+    """Build with all that any of the recipes takes; each ignores what it does not know."""
+    mirror = f"POETRY_PYPI_MIRROR_URL={os.environ['PACKAGE_INDEX']}"
+    values = (mirror, f"BASE_IMAGE={BASE}", f"SOURCE_COMMIT={time.time_ns()}", f"UV={UV}")
     arguments = [word for value in values for word in ("--build-arg", value)]
-    return seconds(*BUILDX, *arguments, "--file", recipe, "--tag", image, *options, project)
+    arguments += ["--secret", "id=index,env=PACKAGE_INDEX"]
+    return seconds(*BUILDX, *arguments, "--file", recipe, "--tag", image, *options, context)
+
+
+def make_uv_image(project: Path) -> None:
+    """Build what stands in for uv's own image, which is on no package index."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(project / ".tools" / "bin" / "uv", folder)
+        (Path(folder) / "Dockerfile").write_text("FROM scratch\nCOPY uv /uv\n")
+        run(*BUILDX, "--tag", UV, folder)
+
+
+def make_uv_project(project: Path, folder: Path) -> None:
+    """Make a project of the same source that uv locks, to the versions in ``poetry.lock``."""
+    for name in ("entrypoints", "src"):
+        shutil.copytree(project / name, folder / name, dirs_exist_ok=True)
+    metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    python = f"{project}/.tools/bin/python"
+    export = ("export", "--only", "main", "--without-hashes")
+    exported = output(python, "-m", "poetry", "--directory", str(project), *export).splitlines()
+    versions = [line for line in exported if re.match(r"\w", line)]
+    (folder / "pyproject.toml").write_text(
+        f'[project]\nname = "{metadata["name"]}"\nversion = "0.1.0"\n'
+        f'requires-python = "{metadata["requires-python"]}"\n'
+        f"dependencies = {json.dumps(metadata['dependencies'])}\n"
+        f"[tool.uv]\npackage = false\nconstraint-dependencies = {json.dumps(versions)}\n"
+    )
+    (folder / "uv.lock").unlink(missing_ok=True)
+    uv = (f"{project}/.tools/bin/uv", "lock", "--quiet", "--directory", str(folder))
+    output(*uv, "--python", python, UV_DEFAULT_INDEX=os.environ["PACKAGE_INDEX"])
 
 
 def add_dependency(project: Path, name: str) -> None:
@@ -111,13 +165,34 @@ def empty_cache_mounts() -> None:
 
 def megabytes_above_base(image: str) -> float:
     """Size of the layers on top of the base, compressed as for a push."""
-    base = int(output("docker", "image", "inspect", "--format", "{{len .RootFS.Layers}}", BASE))
+    base = len(layers(BASE))
+    return sum(compressed_sizes(image)[base:])
+
+
+def megabytes_of_last_layers(image: str) -> float:
+    """Size of the layers that differ from those of the image before the last edit, compressed."""
+    sizes = compressed_sizes(image)
+    earlier = layers(f"{image}:before")
+    return sum(
+        size for size, layer in zip(sizes, layers(image), strict=True) if layer not in earlier
+    )
+
+
+def layers(image: str) -> list[str]:
+    found: list[str] = json.loads(
+        output("docker", "image", "inspect", "--format", "{{json .RootFS.Layers}}", image)
+    )
+    return found
+
+
+def compressed_sizes(image: str) -> list[float]:
+    """Megabytes of each layer, compressed as for a push."""
     with tempfile.TemporaryFile() as file:
         run("docker", "save", image, stdout=file)
         file.seek(0)
         with tarfile.open(fileobj=file) as archive:
-            layers = json.load(member(archive, "manifest.json"))[0]["Layers"][base:]
-            return sum(compressed_size(member(archive, layer)) for layer in layers) / 1e6
+            names = json.load(member(archive, "manifest.json"))[0]["Layers"]
+            return [compressed_size(member(archive, name)) / 1e6 for name in names]
 
 
 def member(archive: tarfile.TarFile, name: str) -> Any:
@@ -128,27 +203,6 @@ def compressed_size(layer: Any) -> int:
     compressor = zlib.compressobj()
     chunks = iter(lambda: layer.read(1 << 20), b"")
     return sum(len(compressor.compress(chunk)) for chunk in chunks) + len(compressor.flush())
-
-
-def start_of_job(project: Path) -> float:
-    data = f"{project}/data/penguins:/opt/ml/processing/input/raw:ro"
-    return until_mark("--volume", data, OURS, "entrypoints/preprocess.py")
-
-
-def start_of_imports() -> float:
-    """``python -c pass`` with the imports that preprocess needs before its handler runs."""
-    package = output("docker", "run", "--rm", "--entrypoint", "ls", OURS, "src").strip()
-    imports = f"from {package} import runtime, preprocessing; print('{MARK}')"
-    return until_mark(OURS, "-c", imports)
-
-
-def until_mark(*arguments: str) -> float:
-    """Seconds from the start of a container to the line of its output that has the mark."""
-    started = time.perf_counter()
-    with subprocess.Popen(("docker", "run", "--rm", *arguments), stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        seen = [time.perf_counter() for line in process.stdout if MARK.encode() in line]
-    return seen[0] - started
 
 
 def seconds(*command: str | Path) -> float:

@@ -194,6 +194,7 @@ class Examples:
             r"(?<=cost: )[\d.]+(?= USD)": lambda _: "0.0006",
             r"(?<=finished in )\d+\.\d(?= s$)": lambda _: "2.1",
             r"(?<=<00:00, ) *[\d.]+(?=it/s\])": lambda _: "85.71",
+            r"(?<=<00:00, ) *[\d.]+[kM]?(?=B/s\])": lambda _: "341k",
         }
 
     def replace(self, text: str) -> str:

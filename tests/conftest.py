@@ -44,7 +44,6 @@ LONGEST = (
 )
 """Modules that take minutes, the longest first: whoever starts them last waits for them."""
 INDEPENDENT = (
-    "test_answers",
     "test_doctor",
     "test_environment",
     "test_notebook",

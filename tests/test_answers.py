@@ -20,14 +20,11 @@ import yaml
 from conftest import TEMPLATE, typed
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 pytestmark = pytest.mark.slow
 
-IS_FUZZ = "FUZZ_BAKES" in os.environ
-BAKES = int(os.environ.get("FUZZ_BAKES", "200"))
-PARTS = 8
 OUTCOMES = ("accepted", "refused", "broken", "injected")
 RUFF = [sys.executable, "-m", "ruff"]
 QUIETLY = ["--no-cache", "--force-exclude"]
@@ -136,26 +133,15 @@ def counts() -> Iterator[Counter[str]]:
     print(f"\n{counts.total()} bakes:", *(f"{counts[name]} {name}" for name in OUTCOMES))
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_refused_or_right(counts: Counter[str], part: int) -> None:
-    """A part of the bakes, which only a fuzz chooses at random; other workers try other parts."""
-
-    @settings(
-        max_examples=BAKES // PARTS,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        database=None,
-    )
-    @given(answers=ACCEPTABLE | ANY)
-    def try_any(answers: dict[str, str]) -> None:
-        try_answers(counts, answers)
-
-    if not IS_FUZZ:
-        try_any = seed(part)(try_any)
-    try_any()
-
-
-def try_answers(counts: Counter[str], answers: dict[str, str]) -> None:
+@settings(
+    max_examples=int(os.environ.get("FUZZ_BAKES", "200")),
+    derandomize="FUZZ_BAKES" not in os.environ,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
+@given(answers=ACCEPTABLE | ANY)
+def test_refused_or_right(counts: Counter[str], answers: dict[str, str]) -> None:
     outcome = "broken"
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         output = Path(folder, "output")

@@ -615,6 +615,17 @@ def test_a_pinned_base_image_follows_the_version_of_python(bake: Bake, tmp_path:
     assert run(project, "scripts/base_image.sh") == f"python:3.12-slim@{digest}\n"
 
 
+@pytest.mark.parametrize("digest", ["", f"@sha256:{'5' * 64}"])
+def test_a_base_image_without_a_tag_is_not_pinned(bake: Bake, tmp_path: Path, digest: str) -> None:
+    """It would become the image that happens to be ``latest``."""
+    project = bake()
+    path = add_command(tmp_path / "bin", "docker", '#!/bin/sh\necho "Digest: sha256:6"\n')
+    run(project, "scripts/setting.sh", f"BASE_IMAGE=registry:5000/team/base{digest}")
+    before = (project / "image.env").read_text()
+    assert "registry:5000/team/base:TAG" in fails(project, "scripts/pin.sh", PATH=path)
+    assert (project / "image.env").read_text() == before
+
+
 def test_a_setting_that_is_a_link_stops_the_build(bake: Bake, tmp_path: Path) -> None:
     """Git knows where it points to and not what is there."""
     project = bake()

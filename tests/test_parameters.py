@@ -24,9 +24,8 @@ def script() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look it up
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            sys, "dont_write_bytecode", True
-        )  # every later project would be given its cache
+        # Every later project would be given its cache.
+        patch.setattr(sys, "dont_write_bytecode", True)
         spec.loader.exec_module(module)
     return module
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import run
+from conftest import fails, run
 
 BRANCH = "template-update"
 TITLE = "Take the template's newest version"
@@ -84,6 +84,23 @@ def test_an_open_pull_request_is_updated(clone: Path) -> None:
     remote = clone.parent / "remote"
     shown = run(remote, "git", "show", f"{BRANCH}:Makefile")
     assert shown == "changed again"
+
+
+def test_a_commit_of_a_reviewer_is_kept(clone: Path, tmp_path: Path) -> None:
+    (clone / "Makefile").write_text("changed")
+    propose(clone)
+    run(tmp_path, "git", "clone", "--quiet", "--branch", BRANCH, "remote", "reviewer")
+    (tmp_path / "reviewer" / "Makefile").write_text("corrected")
+    run(tmp_path / "reviewer", "git", "commit", "--quiet", "--all", "--message", "Correct")
+    run(tmp_path / "reviewer", "git", "push", "--quiet")
+    run(clone, "git", "switch", "--quiet", "main")
+    (clone / "Makefile").write_text("changed again")
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    settings = {"PATH": path, "CALLS": os.devnull, "OPEN": os.devnull}
+    said = fails(clone, "scripts/propose.sh", BRANCH, TITLE, **settings)
+    assert "tests@localhost" in said
+    assert "delete the branch" in said
+    assert run(tmp_path / "remote", "git", "show", f"{BRANCH}:Makefile") == "corrected"
 
 
 def test_the_whole_history_is_there_to_merge_with(clone: Path) -> None:

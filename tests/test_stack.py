@@ -200,6 +200,22 @@ def test_an_api_that_refuses_is_no_stack_that_is_missing(
     assert left(aws) == ([], [])
 
 
+def test_a_creation_that_failed_is_explained(
+    project: Path, aws: account.Account, tmp_path: Path
+) -> None:
+    """CloudFormation keeps such a stack and rejects every update of it, which moto does not."""
+    run(project, "make", "stack", **aws.environment())
+    answer = 'case "$*" in *describe-stacks*) echo ROLLBACK_COMPLETE; exit;; esac'
+    command = tmp_path / "aws"
+    command.write_text(f'#!/bin/sh\n{answer}\nexec {shutil.which("aws")} "$@"\n')
+    command.chmod(0o755)
+    env = aws.environment() | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    said = fails(project, "scripts/stack.sh", **env)
+    assert "ROLLBACK_COMPLETE" in said
+    assert f"delete-stack --region {account.REGION} --stack-name {SLUG}" in said
+    assert "describe-stack-events" in said
+
+
 def test_a_parameter_that_is_removed_returns_to_its_default(
     project: Path, aws: account.Account
 ) -> None:

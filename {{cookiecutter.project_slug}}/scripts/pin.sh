@@ -5,6 +5,10 @@ set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 name=$(scripts/base_image.sh --tag)
+if [[ ${name##*/} != *:* ]]; then
+    echo "BASE_IMAGE in image.env has no tag, so that nothing says which image is the newest: write $name:TAG there" >&2
+    exit 1
+fi
 command -v docker >/dev/null || { echo "Docker is needed here: https://docs.docker.com/engine/install" >&2; exit 1; }
 digest=$(docker buildx imagetools inspect "$name" | sed -n 's/^Digest: *//p')
 [[ $digest == *:* ]] || { echo "docker buildx imagetools inspect $name prints no digest" >&2; exit 1; }

@@ -33,6 +33,15 @@ bucket=$(sed -n 's/^BucketName=//p' <<<"$parameters")
 # What was there before, or outlived an earlier stack, is used and not made.
 own=$(stack list-stack-resources --query 'StackResourceSummaries[].LogicalResourceId' 2>&1) ||
     [[ $own == *"does not exist"* ]] || { echo "$own" >&2; exit 1; }
+if [[ $own != *"does not exist"* ]]; then
+    status=$(stack describe-stacks --query 'Stacks[0].StackStatus')
+    if [[ $status == ROLLBACK_* ]]; then
+        echo "The first creation of the stack $project has failed, and CloudFormation cannot update it ($status)." \
+            "For the reason: aws cloudformation describe-stack-events --region $region --stack-name $project." \
+            "Then remove it, and run this again: aws cloudformation delete-stack --region $region --stack-name $project" >&2
+        exit 1
+    fi
+fi
 is_own() { grep -qw "$1" <<<"$own"; }
 exists() { if ! is_own "$1" && "${@:2}" >/dev/null 2>&1; then echo true; else echo false; fi; }
 github() { aws iam list-open-id-connect-providers | grep token.actions.githubusercontent.com; }

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,9 @@ _KILL_SECONDS = 10.0
 
 _NO_HARD_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 """On another file system, on another user's file, on a file system without hard links."""
+
+_COLLECTORS = 4
+"""How many hosts' outputs are collected side by side."""
 
 _POLL_SECONDS = 0.05
 _CHECK_SECONDS = 15.0
@@ -146,8 +150,8 @@ def _run(
         try:
             with make_runner(workspace) as runner:
                 outcome = _follow(request, hosts, runner, recording)
-                for host in hosts:
-                    runner.collect(host)
+                with ThreadPoolExecutor(_COLLECTORS) as pool:
+                    list(pool.map(runner.collect, hosts))
         except HostError as error:
             message = "\n".join([_as_in_container(str(error), workspace), *_changed_inputs(before)])
             return Run(launch.name, "Failed", {}, message, ExitCode.FAILED)
