@@ -131,7 +131,7 @@ def fails(folder: Path, *command: str, **env: str) -> str:
 
 def runs(project: Path) -> list[Path]:
     """The folders of the runs in a project."""
-    return [folder for folder in (project / "out").iterdir() if not folder.name.startswith(".")]
+    return [folder for folder in (project / "out").glob("*") if not folder.name.startswith(".")]
 
 
 def copy_template(folder: Path) -> Path:

@@ -179,16 +179,26 @@ def simulate(folder: Path, result: dict[str, Any]) -> Iterator[Simulation]:
             simulation.close()
 
 
+MANIFEST = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+    "config": {"digest": "sha256:1"},
+}
+
+
 def fake_docker(folder: Path) -> Path:
-    """Write a ``docker`` that pretends to have pushed an image, and return its folder."""
+    """Write a ``docker`` that pushes an image without layers, and return its folder."""
     folder.mkdir()
     docker = folder / "docker"
     docker.write_text(f"""\
 #!/bin/sh
 case "$1" in
 login) {shutil.which("cat")} >/dev/null ;;
-image) echo sha256:0 ;;
-push) echo "latest: digest: sha256:{"0" * 64} size: 1" ;;
+image) echo sha256:1 ;;
+push)
+    name=${{2#*/}}
+    aws ecr put-image --region {account.REGION} --repository-name "${{name%:*}}" \\
+        --image-tag "${{name##*:}}" --image-manifest '{json.dumps(MANIFEST)}' ;;
 esac
 """)
     docker.chmod(0o755)

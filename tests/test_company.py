@@ -232,6 +232,7 @@ def test_the_page(reader: Reader, service: emulator.Emulator) -> None:
     requests = service.requests["CreateProcessingJob"]
     assert jobs_of(requests) == [JOBS[0], *JOBS]
     check_requests(requests)
+    reader.type(f".venv/bin/python -m launch {JOBS[0]} --backend sagemaker --run_name chosen")
     check_uploads(service)
     check_schedule(service)
     check_requests(service.requests["CreateProcessingJob"])

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from conftest import run
 pytestmark = [pytest.mark.own_account, pytest.mark.slow]
 
 TOOLS = {"git", "make", "docker", "aws"}
+POSIX = {"bash", "cat", "cp", "cut", "dirname", "grep", "mkdir", "mktemp", "mv", "realpath", "rm"}
+POSIX |= {"sed", "sh"}
 AWS = {"repository", "image", "bucket", "role", "inputs", "quota"}
 NAMES = {"python", "commit", "lock", "buildx", "engine", "platform", "region", "credentials"}
 NAMES |= {"launch.toml", "registry"}
@@ -55,12 +58,14 @@ class State:
         run(self.project, "git", "commit", "--quiet", "--allow-empty", "--all", "--message", "More")
 
     def push(self) -> None:
-        """Let ECR hold an image of the commit."""
+        """Let ECR hold an image of the commit, unless it does."""
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": {"digest": "sha256:0"}}
         stamp = run(self.project, "scripts/stamp.sh").strip()
-        self.aws.client("ecr").put_image(
-            repositoryName=self.project.name, imageTag=stamp, imageManifest=json.dumps(manifest)
-        )
+        ecr = self.aws.client("ecr")
+        with suppress(ecr.exceptions.ImageAlreadyExistsException):
+            ecr.put_image(
+                repositoryName=self.project.name, imageTag=stamp, imageManifest=json.dumps(manifest)
+            )
 
     def launch_toml(self, text: str) -> None:
         """Add to launch.toml, and let ECR hold the image of the new commit."""
@@ -133,7 +138,7 @@ def state(generated: Path, installed_project: Path, tmp_path: Path) -> Iterator[
     with account.account() as aws:
         env = aws.environment()
         env.pop("PYTHONDONTWRITEBYTECODE", None)
-        for tool in (TOOLS | {"bash", "sh", "dirname", "realpath", "sed"}) - {"docker"}:
+        for tool in (TOOLS | POSIX) - {"docker"}:
             (tools / tool).symlink_to(shutil.which(tool, path=env["PATH"]) or tool)
         (tools / "docker").write_text(DOCKER)
         (tools / "docker").chmod(0o755)

@@ -418,11 +418,11 @@ def test_an_image_that_was_not_pushed_is_not_launched(
     launch: Launch, project: Path, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
     words = ("probe", *ROWS, "--backend", "sagemaker")
-    readme = project / "README.md"
-    text = readme.read_text()
+    file = project / "Dockerfile"
+    text = file.read_text()
     git = ["git", "-c", "advice.detachedHead=false"]
     try:
-        readme.write_text("changed")
+        file.write_text(f"{text}# changed\n")
         assert "commit them, or name an --image" in launch(*words, env=aws).stderr
         named = launch(*words, "--image", "some@sha256:0", "--plan", env=aws)
         assert json.loads(named.stdout)["AppSpecification"]["ImageUri"] == "some@sha256:0"
@@ -433,7 +433,7 @@ def test_an_image_that_was_not_pushed_is_not_launched(
         assert "`make image` builds it" in built
         subprocess.run([*git, "reset", "--quiet", "--hard", "HEAD~"], cwd=project, check=True)
     finally:
-        readme.write_text(text)
+        file.write_text(text)
     assert not service.requests["CreateProcessingJob"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import emulator
 import pytest
-from conftest import SLUG, run
+from conftest import SLUG, run, runs
 from launching import SCORE
 
 pytest_plugins = ["launching", "sdk_environment"]
@@ -34,7 +34,7 @@ def test_a_wrong_pipeline_is_rejected_before_it_starts(
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list((project / "out").glob("*/*"))
+    assert not runs(project)
 
 
 @pytest.mark.parametrize("backend", ["local", pytest.param("docker", marks=pytest.mark.docker)])

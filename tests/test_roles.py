@@ -140,7 +140,7 @@ class Verbs:
     aws: simulation.Simulation
     settings: dict[str, str]
     tools: Path
-    """The folder of a docker that pushes nothing."""
+    """The folder of a docker that pushes an image without layers."""
     in_lake: str = ""
     """An address in another bucket; empty if there is none."""
 
@@ -168,7 +168,6 @@ class Verbs:
         bucket = f"s3://{self.settings['S3_BUCKET']}/{SLUG}"
         on_sagemaker = ("--backend", "sagemaker")
         self.call("push", "scripts/push.sh")
-        self._put_image()
 
         local_data = ("probe", "--input_path", DATA)
         assert "cost: 0.0100 USD" in self.launch(
@@ -214,18 +213,6 @@ class Verbs:
         self.launch("stop-by-name", "stop", name, role=PERSON)
         python = str(self.project / ".venv" / "bin" / "python")
         self.call("doctor", python, "-m", "launch.doctor", role=PERSON, check=False)
-
-    def _put_image(self) -> None:
-        """Let ECR hold the image that docker has pretended to push."""
-        commit = run(self.project, "scripts/stamp.sh").strip()
-        media_type = "application/vnd.docker.distribution.manifest.v2+json"
-        manifest = {"schemaVersion": 2, "mediaType": media_type, "config": {"digest": "sha256:1"}}
-        described = run(self.project, "scripts/tree.sh")
-        environment = dict(line.split("=", 1) for line in described.splitlines())["environment"]
-        ecr, name = self.aws.client("ecr"), self.settings["ECR_REPOSITORY"]
-        there = {each.get("imageTag") for each in ecr.list_images(repositoryName=name)["imageIds"]}
-        for tag in {commit, f"environment-{environment}"} - there:
-            ecr.put_image(repositoryName=name, imageTag=tag, imageManifest=json.dumps(manifest))
 
     def _upload_in_parts(self) -> None:
         """Upload a large file: once it fails half-way, and once it succeeds."""

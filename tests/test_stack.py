@@ -23,6 +23,7 @@ import resolved
 from conftest import SLUG, fails, run
 from registry import ACCOUNT
 from resolved import STACK
+from simulation import fake_docker
 
 pytestmark = [pytest.mark.own_account, pytest.mark.slow]
 
@@ -336,12 +337,10 @@ def test_what_holds_data_is_kept_private_and_not_for_ever() -> None:
 def test_a_push_makes_the_repository_that_the_stack_makes(
     project: Path, aws: account.Account, tmp_path: Path
 ) -> None:
-    docker = tmp_path / "docker"
-    docker.write_text('#!/bin/sh\n[ "$1" != login ] || cat >/dev/null\n')  # says yes to everything
-    docker.chmod(0o755)
+    tools = fake_docker(tmp_path / "tools")
     run(project, "git", "commit", "--quiet", "--all", "--message", "Settings")
     env = aws.environment()
-    run(project, "scripts/push.sh", **env | {"PATH": f"{tmp_path}:{env['PATH']}"})
+    run(project, "scripts/push.sh", **env | {"PATH": f"{tools}:{env['PATH']}"})
     (made,) = aws.client("ecr").describe_repositories()["repositories"]
     policy = aws.client("ecr").get_lifecycle_policy(repositoryName=made["repositoryName"])
     wanted = template()["Resources"]["Repository"]["Properties"]

@@ -44,6 +44,7 @@ else
     aws --region "$region" ecr get-login-password | docker login --username AWS --password-stdin "$registry" >&2
     docker push "$address" >&2
     found=$(image "$stamp")
+    [[ $found == sha256:* ]] || { echo "ECR does not show $address, although it was pushed: run this again" >&2; exit 1; }
 fi
 
 tag=environment-$(value environment)
