@@ -193,6 +193,8 @@ class Examples:
             r"(?<= for )\d+(?= s;)": lambda _: "8",
             r"(?<=cost: )[\d.]+(?= USD)": lambda _: "0.0006",
             r"(?<=finished in )\d+\.\d(?= s$)": lambda _: "2.1",
+            r"(?<=\[)00:\d\d(?=<00:00, )": lambda _: "00:00",
+            r"(?<=-)[0-9a-f]{6}(?=-dirty\b)": lambda _: "6b86b2",
             r"(?<=<00:00, ) *[\d.]+(?=it/s\])": lambda _: "85.71",
             r"(?<=<00:00, ) *[\d.]+[kM]?(?=B/s\])": lambda _: "341k",
         }

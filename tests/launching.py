@@ -206,6 +206,9 @@ def project(
     (folder / DATA).mkdir(parents=True)
     for name in FILES:
         (folder / DATA / name).write_text(f"{name}\n")
+    with (folder / "Dockerfile").open("a") as file:
+        # Images of other workers have other environments, and remove no tag of this one.
+        file.write(f"# {folder.parent}\n")
     shorten_waits(folder)
     (folder / ".venv").symlink_to(installed_project / ".venv")
     with (folder / ".gitignore").open("a") as ignored:

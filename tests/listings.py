@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
+from botocore.exceptions import ClientError
 from executions import Execution
 
 PRICED_INSTANCE = "ml.m5.xlarge"
@@ -30,14 +32,15 @@ def answer(service: Service, operation: str, request: Mapping[str, Any]) -> dict
     if operation == "GetProducts":
         return {"FormatVersion": "aws_v1", "PriceList": [_product()]}
     if operation == "ListProcessingJobs":
-        found = [name for name in service.job_requests if request["NameContains"] in name]
-        listed = [_summary(service, name) for name in found]
+        jobs = _jobs(service).items()
+        listed = [_summary(job) for name, job in jobs if request["NameContains"] in name]
         listed.sort(key=lambda job: -job["CreationTime"])
         return {"ProcessingJobSummaries": listed[: request["MaxResults"]]}
     if operation == "GetResources":
+        requests = service.job_requests
         tags = {
-            _job_arn(service, name): job.get("Tags", [])
-            for name, job in service.job_requests.items()
+            job["ProcessingJobArn"]: requests[name].get("Tags", [])
+            for name, job in _jobs(service).items()
         }
         found = [arn for arn in request["ResourceARNList"] if arn in tags]
         return {
@@ -72,17 +75,21 @@ def _product() -> str:
     )
 
 
-def _summary(service: Service, name: str) -> dict[str, Any]:
-    job = service.client("sagemaker").describe_processing_job(ProcessingJobName=name)
+def _jobs(service: Service) -> dict[str, Mapping[str, Any]]:
+    """Describe the jobs by name, without those of an account that another test has emptied."""
+    client = service.client("sagemaker")
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in service.job_requests:
+        with suppress(ClientError):
+            found[name] = client.describe_processing_job(ProcessingJobName=name)
+    return found
+
+
+def _summary(job: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("ProcessingJobName", "ProcessingJobArn", "ProcessingJobStatus", "ExitMessage")
     times = ("CreationTime", "ProcessingEndTime")
     texts = {key: job[key] for key in keys if key in job}
     return texts | {key: job[key].timestamp() for key in times if key in job}
-
-
-def _job_arn(service: Service, name: str) -> str:
-    job = service.client("sagemaker").describe_processing_job(ProcessingJobName=name)
-    return str(job["ProcessingJobArn"])
 
 
 def _execution(service: Service, arn: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Terminal:
         process = subprocess.Popen(
             [sys.executable, "-c", _START, command],
             cwd=self.folder,
-            env=self.environment,
+            env={**self.environment, "COLUMNS": str(self.columns), "LINES": str(_ROWS)},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

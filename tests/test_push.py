@@ -295,7 +295,20 @@ def test_without_a_tool_the_script_names_it(
 ) -> None:
     path = tmp_path / "path"
     path.mkdir()
-    others = ("bash", "cat", "cp", "cut", "dirname", "git", "grep", "mkdir", "mktemp", "rm", "sed")
+    others = (
+        "bash",
+        "cat",
+        "cp",
+        "cut",
+        "dirname",
+        "git",
+        "grep",
+        "mkdir",
+        "mktemp",
+        "realpath",
+        "rm",
+        "sed",
+    )
     for command in {"aws", "docker", *others} - {missing}:
         found = shutil.which(command, path=aws.environment["PATH"])
         assert found

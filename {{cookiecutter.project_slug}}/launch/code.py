@@ -118,8 +118,11 @@ def _check_syntax(snapshot: Snapshot) -> None:
         try:
             with warnings.catch_warnings(action="ignore"):
                 ast.parse(file.path.read_bytes(), file.name)
-        except (SyntaxError, ValueError) as error:
-            raise LaunchError(f"argument --code: {error}") from error
+        except SyntaxError as error:
+            where = f"{file.name}, line {error.lineno}"
+            raise LaunchError(f"argument --code: {where}: {error.msg}") from error
+        except ValueError as error:
+            raise LaunchError(f"argument --code: {file.name}: {error}") from error
 
 
 def _export(folder: Path) -> dict[str, str]:
