@@ -174,12 +174,22 @@ def account() -> Iterator[Account]:
         yield aws
 
 
+_in_use = threading.Lock()
+"""Held while this process serves its account: moto has one, and whoever serves it empties it."""
+
+
 @contextmanager
 def serve(application: Any) -> Iterator[None]:
-    """Answer on loopback, of a moto that is empty, at the port that the application is told."""
+    """Answer on loopback, of a moto that is empty, at the port that the application is told.
+
+    Raises:
+        RuntimeError: This process serves its account already.
+    """
     import schedules  # noqa: F401
     from moto.cloudformation import models, responses
 
+    if not _in_use.acquire(blocking=False):
+        raise RuntimeError("another fixture serves the account: mark this test `own_account`")
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Silent)
     application.port = server.server_port
     thread = threading.Thread(target=server.serve_forever)
@@ -197,6 +207,7 @@ def serve(application: Any) -> Iterator[None]:
             server.shutdown()
             thread.join()
             server.server_close()
+            _in_use.release()
 
 
 def _apply(changes: Any) -> None:

@@ -208,9 +208,11 @@ def test_a_creation_that_failed_is_explained(
     run(project, "make", "stack", **aws.environment())
     answer = 'case "$*" in *describe-stacks*) echo ROLLBACK_COMPLETE; exit;; esac'
     command = tmp_path / "aws"
-    command.write_text(f'#!/bin/sh\n{answer}\nexec {shutil.which("aws")} "$@"\n')
+    env = aws.environment()
+    # A command that looks for the real one on PATH may not find this one.
+    command.write_text(f'#!/bin/sh\n{answer}\nPATH="${{PATH#*:}}" exec aws "$@"\n')
     command.chmod(0o755)
-    env = aws.environment() | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    env["PATH"] = f"{tmp_path}{os.pathsep}{env['PATH']}"
     said = fails(project, "scripts/stack.sh", **env)
     assert "ROLLBACK_COMPLETE" in said
     assert f"delete-stack --region {account.REGION} --stack-name {SLUG}" in said

@@ -12,6 +12,7 @@ from terminal import Terminal
 
 @pytest.mark.slow
 @pytest.mark.docker
+@pytest.mark.own_account
 def test_the_page_shows_what_its_commands_print(
     bake: Bake, installed_project: Path, tmp_path: Path
 ) -> None:
