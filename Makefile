@@ -1,4 +1,4 @@
-PROJECT := {{cookiecutter.project_slug}}
+PROJECT := {{cookiecutter.__folder}}
 TOOLS := $(PROJECT)/tools
 DEFAULT_GROUPS := dev
 CHECK := .ci/run

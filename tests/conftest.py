@@ -16,7 +16,7 @@ from pytest_cookies.plugin import Cookies
 from slugify import slugify
 from xdist.scheduler import LoadScopeScheduling
 
-TEMPLATE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}"
+TEMPLATE = Path(__file__).parents[1] / "{{cookiecutter.__folder}}"
 SLUG = slugify(json.loads((TEMPLATE.parent / "cookiecutter.json").read_text())["project_name"])
 """The default project's name."""
 PACKAGE = SLUG.replace("-", "_")
