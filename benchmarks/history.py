@@ -32,7 +32,7 @@ LOCAL = """
 import json
 import sys
 from datetime import UTC, datetime
-from launch import project
+from launch.settings import project
 
 for number in range(int(sys.argv[1])):
     name = f"{project.name()}-train-20261130-120000-{number:06}"

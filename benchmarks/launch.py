@@ -38,14 +38,14 @@ AWS = Path(sys.executable).with_name("aws")
 UPLOAD = """
 import sys
 from pathlib import Path
-from launch import folders, s3
+from launch.storage import folders, s3
 
 s3.upload(folders.snapshot(Path(sys.argv[1])))
 """
 DOWNLOAD = """
 import sys
 from pathlib import Path
-from launch import s3
+from launch.storage import s3
 
 Path(sys.argv[2]).mkdir()
 s3.download(sys.argv[1], Path(sys.argv[2]))

@@ -52,10 +52,15 @@ def test_tree_of_the_readme_is_the_tree(generated: Path) -> None:
 
 def test_readme_of_a_project_explains_every_file_of_launch(generated: Path) -> None:
     text = (generated / "README.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"`(launch/[\w./]+)`", text))
+    package = ""
+    for row in re.findall(r"^\|(.*?)\|(.*?)\|", text, flags=re.MULTILINE):
+        if named := re.search(r"`(launch/(?:\w+/)?)`", row[0]):
+            package = named[1]
+        explained |= {package + file for file in re.findall(r"`(\w+\.py)`", row[1])}
+    explained |= {f"{name}__init__.py" for name in explained if name.endswith("/")}
     files = (generated / "launch").rglob("*.py")
-    assert {path.relative_to(generated).as_posix() for path in files} <= set(
-        re.findall(r"`(launch/[\w./]+)`", text)
-    )
+    assert {path.relative_to(generated).as_posix() for path in files} <= explained
 
 
 def test_messages_are_those_of_the_code(generated: Path) -> None:

@@ -268,7 +268,7 @@ OUR_CODE = """
 import json
 import sys
 
-from launch import definition, pipeline
+from launch.pipelines import definition, pipeline
 
 parsed = pipeline.parse(sys.argv[1:])
 for step in parsed.steps:
@@ -355,7 +355,7 @@ def test_sagemaker_runs_the_steps_and_reuses_their_results(
     assert entrypoints == [f"entrypoints/{job}.py" for job in ("gather", "search", "fit")]
     assert all("@sha256:" in item["AppSpecification"]["ImageUri"] for item in requests)
     assert requests[0]["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 2
-    check = "import json, sys; from launch.limits import check; "
+    check = "import json, sys; from launch.aws.limits import check; "
     check += "[check('CreateProcessingJob', item) for item in json.load(sys.stdin)]"
     python = project / ".venv" / "bin" / "python"
     text = json.dumps(requests)

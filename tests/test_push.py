@@ -352,7 +352,7 @@ def test_address_is_the_accounts_in_the_region_of_the_launch(
     config.write_text("[default]\nregion = eu-north-1\n")
     env |= variables | {"AWS_CONFIG_FILE": str(config)}
     python = str(installed_project / ".venv" / "bin" / "python")
-    words = (python, "-c", "from launch import aws; print(aws.session().region_name)")
+    words = (python, "-c", "from launch.aws import clients; print(clients.session().region_name)")
     launched = subprocess.run(words, cwd=project, env=env, stdout=subprocess.PIPE, check=True)
     assert launched.stdout.decode().strip() == region
 

@@ -30,7 +30,7 @@ NOT_IN_THE_IMAGE = (
     "aws.env",
     "infra/stack.yaml",
     "launch.toml",
-    "launch/project.py",
+    "launch/settings/project.py",
     "notebooks/launch.ipynb",
     "scripts/push.sh",
     f"src/{PACKAGE}/.hidden",

@@ -90,4 +90,4 @@ def test_every_file_of_the_example_is_there(generated: Path) -> None:
     """So that a test of its words reads what it means to."""
     outside = set(machinery(generated))
     assert {f"entrypoints/{job}.py" for job in JOBS}.isdisjoint(outside)
-    assert {"launch/config.py", "tests/conftest.py", "tests/machinery/probe.py"} <= outside
+    assert {"launch/settings/config.py", "tests/conftest.py", "tests/machinery/probe.py"} <= outside

@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .project import ROOT, LaunchError
 from .run import Run
+from .settings.project import ROOT, LaunchError
 
 if TYPE_CHECKING:  # these imports take a moment
-    from .comparison import Comparison
-    from .graph import Pipeline
-    from .launched import LaunchedRun
-    from .options import Launch
+    from .commands.comparison import Comparison
+    from .commands.launched_run import LaunchedRun
+    from .pipelines.graph import Pipeline
+    from .requests.options import Launch
 
 __all__ = [
     "ROOT",
@@ -53,8 +53,9 @@ def launch(job: str, **options: Any) -> "LaunchedRun":
         LaunchError: The launch was rejected; nothing was started. A job that fails raises nothing:
             see ``Run.status``.
     """
-    from . import jobs, pipeline, request
-    from .options import parse, to_argv
+    from .pipelines import pipeline
+    from .requests import jobs, request
+    from .requests.options import parse, to_argv
 
     if job == "pipeline":
         return _run_pipeline(pipeline.from_options(options))
@@ -69,8 +70,9 @@ def plan(job: str, **options: Any) -> dict[str, Any]:
     Raises:
         LaunchError: The launch would be rejected.
     """
-    from . import definition, jobs, pipeline, request
-    from .options import parse, to_argv
+    from .pipelines import definition, pipeline
+    from .requests import jobs, request
+    from .requests.options import parse, to_argv
 
     options["plan"] = True
     if job == "pipeline":
@@ -85,7 +87,8 @@ def deploy(**options: Any) -> str:
     Raises:
         LaunchError: The launch was rejected.
     """
-    from . import backends, pipeline
+    from . import backends
+    from .pipelines import pipeline
 
     return backends.deploy(pipeline.from_options(options, deployed=True))
 
@@ -99,7 +102,7 @@ def compare(runs: Sequence[str]) -> "Comparison":
     Raises:
         LaunchError: A run is unknown, or has no results.
     """
-    from . import comparison
+    from .commands import comparison
 
     return comparison.compare(runs)
 
@@ -110,7 +113,7 @@ def fetch(address: str) -> Path:
     Raises:
         LaunchError: There is nothing, or it is incomplete.
     """
-    from . import s3
+    from .storage import s3
 
     return s3.fetch(address)
 
@@ -134,16 +137,17 @@ def list(limit: int = 20) -> Any:  # noqa: A001 - it is ``launch.list()`` for it
     What cannot be read is left out, with a line on standard error. Each has the fields of
     ``entries.Entry``; together they show themselves as a table in a notebook.
     """
-    from . import listing, table, verbs
+    from .commands import cli, table
+    from .history import listing
 
     found = listing.newest(limit)
     if found.problems:
-        verbs.print_problems(found.problems)
+        cli.print_problems(found.problems)
     return table.Entries(found.entries)
 
 
 def show(name: str) -> Any:
-    """Return what is known about a job or a run of the pipeline; see ``detail.Details``.
+    """Return what is known about a job or a run of the pipeline; see ``commands.detail.Details``.
 
     Args:
         name: Its name or the unique beginning of it, or the name of a run.
@@ -151,7 +155,7 @@ def show(name: str) -> Any:
     Raises:
         LaunchError: There is none, or there are several.
     """
-    from . import detail
+    from .commands import detail
 
     return detail.show(name)
 
@@ -164,9 +168,9 @@ def logs(name: str) -> "LaunchedRun":
     Raises:
         LaunchError: There is no such job, or its log cannot be read.
     """
-    from . import launched
+    from .commands import launched_run
 
-    return launched.logs(name)
+    return launched_run.logs(name)
 
 
 def stop(name: str) -> "LaunchedRun":
@@ -175,9 +179,9 @@ def stop(name: str) -> "LaunchedRun":
     Raises:
         LaunchError: There is no such job, or it cannot be stopped.
     """
-    from . import attach, launched
+    from .commands import attach, launched_run
 
-    return launched.of(attach.stop(name))
+    return launched_run.of(attach.stop(name))
 
 
 def again(name: str, **changes: Any) -> "LaunchedRun":
@@ -192,8 +196,10 @@ def again(name: str, **changes: Any) -> "LaunchedRun":
     Raises:
         LaunchError: The launch was rejected, or a secret option has to be given again.
     """
-    from . import jobs, pipeline, repeat, request
-    from .options import parse
+    from .commands import repeat
+    from .pipelines import pipeline
+    from .requests import jobs, request
+    from .requests.options import parse
 
     repeated = repeat.from_options(name, changes)
     if repeated.job == "pipeline":
@@ -207,16 +213,18 @@ def again(name: str, **changes: Any) -> "LaunchedRun":
 
 
 def _run_job(wanted: "Launch", job_request: dict[str, Any]) -> "LaunchedRun":
-    from . import backends, launched, tracking
+    from . import backends
+    from .commands import launched_run, tracking
 
     run = backends.run(wanted, job_request)
     tracking.log_job(wanted, run)
-    return launched.of(run)
+    return launched_run.of(run)
 
 
 def _run_pipeline(parsed: "Pipeline") -> "LaunchedRun":
-    from . import backends, launched, tracking
+    from . import backends
+    from .commands import launched_run, tracking
 
     run = backends.run_pipeline(parsed)
     tracking.log_pipeline(parsed, run)
-    return launched.of(run)
+    return launched_run.of(run)

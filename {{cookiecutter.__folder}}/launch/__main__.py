@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
-from . import jobs, names
-from .options import Launch, parse
-from .project import COMMAND, LaunchError
+from .requests import jobs
+from .requests.options import Launch, parse
 from .run import ExitCode, Request, Run
+from .settings import names
+from .settings.project import COMMAND, LaunchError
 
 Requests = Sequence[tuple[Launch, Request]]
 """What is launched; a pipeline has several jobs."""
@@ -51,16 +52,16 @@ def _carry_out(verb: str, argv: Sequence[str]) -> int:
         backends.clean()
         return ExitCode.COMPLETED
     if verb == "compare":
-        from . import comparison
+        from .commands import comparison
 
         comparison.main(argv)
         return ExitCode.COMPLETED
     if verb in ("list", "show", "logs", "stop"):
-        from . import verbs
+        from .commands import cli
 
-        return verbs.carry_out(verb, argv)
+        return cli.carry_out(verb, argv)
     if verb == "again":
-        from . import repeat
+        from .commands import repeat
 
         if argv and argv[0] in ("-h", "--help"):
             print(repeat.USAGE)
@@ -82,7 +83,7 @@ def _job(name: str, argv: Sequence[str], tell: Callable[[Requests], None] | None
         tell: Is given the launch and its request before it is started.
     """
     launch = parse(jobs.read(name), argv)
-    from . import request
+    from .requests import request
 
     wanted = request.prepare(launch)
     if tell:
@@ -95,7 +96,8 @@ def _job(name: str, argv: Sequence[str], tell: Callable[[Requests], None] | None
         if launch.options.backend == "sagemaker":
             _print_ceiling([wanted])
         return ExitCode.COMPLETED
-    from . import backends, tracking
+    from . import backends
+    from .commands import tracking
 
     run = backends.run(launch, wanted)
     code = _report(run, run.outputs if run.status == "Completed" else {})
@@ -106,7 +108,7 @@ def _job(name: str, argv: Sequence[str], tell: Callable[[Requests], None] | None
 def _pipeline(
     verb: str, argv: Sequence[str], tell: Callable[[Requests], None] | None = None
 ) -> int:
-    from . import pipeline
+    from .pipelines import pipeline
 
     parsed = pipeline.parse(argv, deployed=verb == "deploy")
     if tell:
@@ -114,7 +116,7 @@ def _pipeline(
     if parsed.deployed or parsed.options.backend == "sagemaker":
         _warn_of_secrets([step.launch for step in parsed.steps], "the pipeline and its jobs")
     if parsed.options.plan:
-        from . import definition
+        from .pipelines import definition
 
         print(json.dumps(definition.build(parsed), indent=2))
         if verb == "pipeline":
@@ -122,7 +124,8 @@ def _pipeline(
         if parsed.deployed or parsed.options.backend == "sagemaker":
             _print_ceiling([step.request for step in parsed.running])
         return ExitCode.COMPLETED
-    from . import backends, tracking
+    from . import backends
+    from .commands import tracking
 
     if verb == "pipeline":
         run = backends.run_pipeline(parsed)
@@ -140,12 +143,12 @@ def _warn_of_secrets(launches: Sequence[Launch], readable: str) -> None:
         launches: What is launched on SageMaker.
         readable: What can be described there.
     """
-    from . import words
+    from .history import command_lines
 
     found = [
         option
         for launch in launches
-        for option in words.of_launch(launch.job, launch.typed, launch.arguments, {}).hidden
+        for option in command_lines.of_launch(launch.job, launch.typed, launch.arguments, {}).hidden
     ]
     if found:
         print(
@@ -157,17 +160,18 @@ def _warn_of_secrets(launches: Sequence[Launch], readable: str) -> None:
 
 def _report_ignored(launches: Sequence[Launch]) -> None:
     """Name what a backend on this machine ignores of ``launch.toml``, in one line."""
-    from . import config, emulated
+    from .requests import ignored_fields
+    from .settings import config
 
     backend = launches[0].options.backend
-    found = [path for launch in launches for path in emulated.ignored(launch.job, backend)]
+    found = [path for launch in launches for path in ignored_fields.ignored(launch.job, backend)]
     if found:
         paths = ", ".join(dict.fromkeys(found))
         print(f"{config.FILE}: the backend {backend} ignores {paths}", file=sys.stderr)
 
 
 def _print_ceiling(requests: Sequence[Request]) -> None:
-    from . import prices
+    from .aws import prices
 
     print(prices.ceiling(requests), file=sys.stderr)
 

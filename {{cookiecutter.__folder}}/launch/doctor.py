@@ -15,10 +15,14 @@ from functools import partial
 from subprocess import TimeoutExpired, run
 from typing import Any
 
-from . import access, aws, cluster, config, configured, images, jobs, project, retries, s3
-from .addresses import is_s3
-from .merge import merge
-from .project import ROOT, LaunchError, SetupError
+from .aws import clients, errors
+from .pipelines import retries
+from .requests import access, cluster, field_checks, images, jobs
+from .settings import config, project
+from .settings.addresses import is_s3
+from .settings.merge import merge
+from .settings.project import ROOT, LaunchError, SetupError
+from .storage import s3
 
 _SECONDS = 10.0  # for an API to answer
 _COMMAND_SECONDS = 30.0
@@ -55,7 +59,7 @@ def _row(check: Check, needed: Sequence[Future[Row]]) -> Row:
         if state != "ok":
             return "unknown", check.name, f"needs {name}", ""
     try:
-        with aws.errors(check.name):
+        with errors.as_launch_error(check.name):
             return "ok", check.name, check.look().partition("\n")[0], ""
     except access.NotSimulatedError as error:
         return "unknown", check.name, str(error).partition("\n")[0], ""
@@ -102,7 +106,7 @@ def _image() -> str:
 def _launch_toml() -> str:
     """Read all that the launches of all jobs read in ``launch.toml``."""
     for name in dict.fromkeys([*jobs.names(), *config.jobs()]):
-        configured.check(jobs.read(name))
+        field_checks.check(jobs.read(name))
         config.inputs(name)
     config.metric()
     config.bucket_owners()
@@ -116,13 +120,15 @@ def _registry() -> str:
 
 
 def _credentials() -> str:
-    sts = aws.client("sts", connect_timeout=3, read_timeout=_SECONDS, retries={"max_attempts": 1})
+    sts = clients.client(
+        "sts", connect_timeout=3, read_timeout=_SECONDS, retries={"max_attempts": 1}
+    )
     return str(sts.get_caller_identity()["Arn"])
 
 
 def _repository() -> str:
     registry, name = images.registry(), project.require("ECR_REPOSITORY")
-    ecr = aws.client("ecr", region=registry.region if registry else None)
+    ecr = clients.client("ecr", region=registry.region if registry else None)
     try:
         (found,) = ecr.describe_repositories(
             repositoryNames=[name], **images.registry_id(registry)
@@ -133,8 +139,8 @@ def _repository() -> str:
 
 
 def _bucket() -> str:
-    s3, name = aws.client("s3"), project.require("S3_BUCKET")
-    with aws.errors(name):
+    s3, name = clients.client("s3"), project.require("S3_BUCKET")
+    with errors.as_launch_error(name):
         region = s3.head_bucket(Bucket=name).get("BucketRegion", s3.meta.region_name)
     if region != s3.meta.region_name:
         raise LaunchError(f"{name} is in {region}, jobs run in {s3.meta.region_name}")
@@ -143,8 +149,8 @@ def _bucket() -> str:
 
 def _role() -> str:
     arn = project.require("SAGEMAKER_ROLE_ARN")
-    with aws.errors(arn):
-        role = aws.client("iam").get_role(RoleName=arn.rpartition("/")[2])["Role"]
+    with errors.as_launch_error(arn):
+        role = clients.client("iam").get_role(RoleName=arn.rpartition("/")[2])["Role"]
     if role["Arn"] != arn:
         raise LaunchError(f"there is no {arn}, but {role['Arn']}")
     statements = role["AssumeRolePolicyDocument"]["Statement"]
@@ -222,7 +228,7 @@ def _quotas(names: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """Return the quotas of SageMaker that have these names, as far as they are found in time."""
     found: dict[str, Mapping[str, Any]] = {}
     deadline = time.monotonic() + _SECONDS
-    pages = aws.client("service-quotas").get_paginator("list_service_quotas")
+    pages = clients.client("service-quotas").get_paginator("list_service_quotas")
     for page in pages.paginate(ServiceCode="sagemaker", PaginationConfig={"PageSize": 100}):
         found |= {each["QuotaName"]: each for each in page["Quotas"] if each["QuotaName"] in names}
         if len(found) == len(names) or time.monotonic() > deadline:
@@ -251,7 +257,7 @@ CHECKS = [
     Check("engine", partial(_run, *_ENGINE, "{{.Server.Version}}"), "start Docker", ["docker"]),
     Check("platform", _platform, _BINFMT, ["engine", "buildx"]),
     Check("aws", partial(_run, "aws", "--version"), _CLI),
-    Check("region", lambda: str(aws.session().region_name), "write AWS_REGION into aws.env"),
+    Check("region", lambda: str(clients.session().region_name), "write AWS_REGION into aws.env"),
     Check("credentials", _credentials, "aws configure sso, then aws sso login", ["region"]),
     Check("launch.toml", _launch_toml, "correct launch.toml"),
     Check("registry", _registry, "correct ECR_REGISTRY in aws.env"),

@@ -4,10 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import aws, config, jobs, options, project, request, s3
+from .aws import clients
 from .backends.sagemaker import STAY_CLAIMED, claimed
-from .project import LaunchError, SetupError
+from .requests import jobs, options, request
 from .run import Request
+from .settings import config, project
+from .settings.project import LaunchError, SetupError
+from .storage import s3
 
 _NOT_HERE = ("backend", "plan", "wait")
 """Options of a launch that have no meaning here; ``run()`` has its own."""
@@ -89,8 +92,8 @@ def _processor(wanted: Request) -> Any:
         tags=wanted.get("Tags"),
         network_config=_network(wanted),
         sagemaker_session=Session(
-            boto_session=aws.session(),
-            sagemaker_client=aws.client("sagemaker"),
+            boto_session=clients.session(),
+            sagemaker_client=clients.client("sagemaker"),
             default_bucket=project.require("S3_BUCKET"),
             sagemaker_config=_CONFIG,
         ),

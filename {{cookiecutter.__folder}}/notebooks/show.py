@@ -11,8 +11,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 from IPython.display import HTML, display
 
-from launch.comparison import Comparison
-from launch.metric import Metric
+from launch.commands.comparison import Comparison
+from launch.settings.metric import Metric
 
 ROWS = 20
 """Of a table; the others are counted."""

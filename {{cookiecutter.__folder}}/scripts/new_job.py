@@ -14,8 +14,10 @@ import tomlkit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder that contains launch/
 
-from launch import config, jobs, limits, names, options, project
-from launch.project import ROOT, LaunchError
+from launch.aws import limits
+from launch.requests import jobs, options
+from launch.settings import config, names, project
+from launch.settings.project import ROOT, LaunchError
 
 PACKAGE = next(ROOT.glob("src/*/runtime")).parent.name
 

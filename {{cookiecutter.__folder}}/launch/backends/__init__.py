@@ -3,11 +3,12 @@
 import argparse
 from dataclasses import replace
 
-from .. import definition, prices
-from ..graph import Pipeline
-from ..options import Launch
-from ..project import LaunchError
+from ..aws import prices
+from ..pipelines import definition
+from ..pipelines.graph import Pipeline
+from ..requests.options import Launch
 from ..run import Request, Run
+from ..settings.project import LaunchError
 
 
 def run(launch: Launch, request: Request) -> Run:

@@ -17,10 +17,12 @@ from typing import Any
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from .. import cluster, code, folders, project
-from ..options import Launch
-from ..project import LaunchError
+from ..requests import cluster
+from ..requests.options import Launch
 from ..run import Request, Run
+from ..settings import project
+from ..settings.project import LaunchError
+from ..storage import code, folders
 from . import hosts
 from .hosts import Exit, Host, HostError, Runner
 

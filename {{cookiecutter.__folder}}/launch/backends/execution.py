@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any
 
-from .. import aws, config, project, s3
-from ..account import step_job
-from ..graph import Pipeline, Step
-from ..metric import MetricError
-from ..project import COMMAND, LaunchError
-from ..reuse import Source, display_name
+from ..aws import clients, errors
+from ..history.account import step_job
+from ..history.reuse import Source, display_name
+from ..pipelines.graph import Pipeline, Step
 from ..run import ExitCode, Run
+from ..settings import config, project
+from ..settings.metric import MetricError
+from ..settings.project import COMMAND, LaunchError
+from ..storage import s3
 from . import sagemaker
 from .sagemaker import Connection, NoAnswerError
 
@@ -62,7 +64,7 @@ def _follow(pipeline: Pipeline, arn: str, source: Source, advice: str) -> Run:
     if not arn:
         message = "; ".join(filter(None, [_MAYBE_RUNNING, advice]))
         return Run(pipeline.name, "InProgress", {}, message, ExitCode.STILL_RUNNING)
-    _print(f"InProgress: {arn}\n  {aws.console()}/sagemaker/home#/studio")
+    _print(f"InProgress: {arn}\n  {clients.console()}/sagemaker/home#/studio")
     if not pipeline.options.wait:
         return Run(arn, "InProgress", {})
     message = f"the execution is still running: {sagemaker.commands(arn)}"
@@ -120,8 +122,8 @@ def _put(pipeline: Pipeline, definition: Mapping[str, Any]) -> Mapping[str, Any]
         if tag["Key"] not in ("commit", "run", "code")
         and all(tag in step.request["Tags"] for step in pipeline.steps)
     ]
-    client = aws.client("sagemaker")
-    with aws.errors(f"pipeline {pipeline.name}"):
+    client = clients.client("sagemaker")
+    with errors.as_launch_error(f"pipeline {pipeline.name}"):
         try:
             client.create_pipeline(**fields, Tags=tags)
         except ClientError as error:
@@ -179,9 +181,9 @@ def _start(pipeline: Pipeline, put: Mapping[str, Any], selected: Mapping[str, An
     if "PipelineVersionId" in put:
         request["PipelineVersionId"] = put["PipelineVersionId"]
     try:
-        with aws.errors(f"pipeline {pipeline.name}"):
+        with errors.as_launch_error(f"pipeline {pipeline.name}"):
             try:
-                client = aws.client("sagemaker")
+                client = clients.client("sagemaker")
                 return str(client.start_pipeline_execution(**request)["PipelineExecutionArn"])
             except (BotoCoreError, ClientError) as error:
                 if not sagemaker.may_have_succeeded(error):

@@ -18,14 +18,17 @@ from typing import Any, Protocol
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from .. import cluster, code, config, folders, history, project, s3, words
-from ..addresses import is_s3
-from ..folders import Claim, File
-from ..history import Recording
-from ..jobs import Channel
-from ..options import Launch
-from ..project import LaunchError
+from ..history import command_lines, recordings
+from ..history.recordings import Recording
+from ..requests import cluster
+from ..requests.jobs import Channel
+from ..requests.options import Launch
 from ..run import ExitCode, Request, Run
+from ..settings import config, project
+from ..settings.addresses import is_s3
+from ..settings.project import LaunchError
+from ..storage import code, folders, s3
+from ..storage.folders import Claim, File
 from .console import Console
 
 STOP_SECONDS = 120.0
@@ -120,7 +123,7 @@ def run(
     Raises:
         LaunchError: Nothing was started: an output is taken, or there is no room.
     """
-    with history.recording(launch.name, lambda: facts(launch, request)) as recording:
+    with recordings.recording(launch.name, lambda: facts(launch, request)) as recording:
         return recording.end(_run(launch, request, make_runner, recording, needs_files=needs_files))
 
 
@@ -173,9 +176,9 @@ def _run(
 
 
 def facts(launch: Launch, request: Request) -> dict[str, Any]:
-    """Return what is kept of a launch on this machine; see ``history.recording``."""
+    """Return what is kept of a launch on this machine; see ``recordings.recording``."""
     tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
-    repeated = words.of_launch(launch.job, launch.typed, launch.arguments, launch.inputs)
+    repeated = command_lines.of_launch(launch.job, launch.typed, launch.arguments, launch.inputs)
     return {
         "job": launch.job.name,
         "run": launch.options.run_name,
@@ -184,11 +187,11 @@ def facts(launch: Launch, request: Request) -> dict[str, Any]:
         "image": request["AppSpecification"]["ImageUri"],
         "code": code.digest(request),
         "inputs": dict(launch.inputs),
-        "content": {option: history.content(place) for option, place in launch.inputs.items()},
+        "content": {option: recordings.content(place) for option, place in launch.inputs.items()},
         "outputs": dict(launch.outputs),
         "options": list(repeated.options),
         "hidden": list(repeated.hidden),
-        "request": words.hide(request, launch.job.build_parser().actions),
+        "request": command_lines.hide(request, launch.job.build_parser().actions),
     }
 
 

@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import folders, project
-from ..options import Launch
+from ..requests.options import Launch
 from ..run import Request, Run
+from ..settings import project
+from ..storage import folders
 from . import hosts
 from .hosts import Exit, Host, Runner
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from ..project import LaunchError
+from ..settings.project import LaunchError
 
 GROUP = "/aws/sagemaker/ProcessingJobs"
 

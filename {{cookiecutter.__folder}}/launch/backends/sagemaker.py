@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Any
 
-from .. import aws, cluster, config, s3
-from ..options import Launch
-from ..project import COMMAND, LaunchError
+from ..aws import clients, errors
+from ..requests import cluster
+from ..requests.options import Launch
 from ..run import ExitCode, Request, Run, Usage
+from ..settings import config
+from ..settings.project import COMMAND, LaunchError
+from ..storage import s3
 from .logs import GROUP, Log
 
 POLL_SECONDS = 5.0
@@ -99,13 +102,13 @@ class Connection:
         from botocore.exceptions import ClientError
 
         try:
-            with aws.errors(self._service):
+            with errors.as_launch_error(self._service):
                 if self._client is None:
-                    self._client = aws.client(self._service, retries={"total_max_attempts": 1})
+                    self._client = clients.client(self._service, retries={"total_max_attempts": 1})
                 try:
                     answer: Mapping[str, Any] = getattr(self._client, operation)(**arguments)
                 except ClientError as error:
-                    if error.response["Error"]["Code"] in aws.NOT_FOUND:
+                    if error.response["Error"]["Code"] in errors.NOT_FOUND:
                         return None
                     raise
         except LaunchError:
@@ -266,13 +269,13 @@ def _create(launch: Launch, request: Request) -> bool:
         LaunchError: SageMaker did not create the job.
     """
     try:
-        with aws.errors(launch.name):
+        with errors.as_launch_error(launch.name):
             try:
-                aws.client("sagemaker").create_processing_job(**request)
+                clients.client("sagemaker").create_processing_job(**request)
             except Exception as error:
                 if not may_have_succeeded(error):
                     raise
-                _print(f"looking whether the job was created: {aws.explain(error)}")
+                _print(f"looking whether the job was created: {errors.explain(error)}")
                 if _describe(Connection("sagemaker"), launch.name) is None:
                     raise
     except LaunchError as error:
@@ -365,8 +368,8 @@ def _explain(job: Mapping[str, Any], repeat: str) -> None:
 
 def _print_links(name: str) -> None:
     group = GROUP.replace("/", "$252F")
-    _print(f"  {aws.console()}/sagemaker/home#/processing-jobs/{name}")
-    _print(f"  {aws.console()}/cloudwatch/home#logsV2:log-groups/log-group/{group}")
+    _print(f"  {clients.console()}/sagemaker/home#/processing-jobs/{name}")
+    _print(f"  {clients.console()}/cloudwatch/home#logsV2:log-groups/log-group/{group}")
 
 
 @contextmanager

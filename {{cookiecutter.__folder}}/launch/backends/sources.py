@@ -7,11 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from .. import aws, config, names, project, results, s3
-from ..graph import Pipeline
-from ..project import LaunchError
-from ..results import Result
-from ..reuse import Source, display_name
+from ..aws import clients, errors
+from ..history import results
+from ..history.results import Result
+from ..history.reuse import Source, display_name
+from ..pipelines.graph import Pipeline
+from ..settings import config, names, project
+from ..settings.project import LaunchError
+from ..storage import s3
 
 _NEWEST = 20
 """How many executions are searched for complete results, from the newest one on."""
@@ -32,8 +35,8 @@ def find(pipeline: Pipeline) -> Source:
     if not pipeline.selection.needed:
         return Source()
     run = pipeline.selection.run
-    with aws.errors(f"pipeline {pipeline.name}"):
-        client = aws.client("sagemaker")
+    with errors.as_launch_error(f"pipeline {pipeline.name}"):
+        client = clients.client("sagemaker")
         if run:
             summary = _named(client, pipeline.name, run)
             status = summary["PipelineExecutionStatus"]
@@ -70,8 +73,8 @@ def results_of(run: str) -> tuple[str, list[Result]]:
     pipelines = [f"{project.name()}-launched", project.name()]
     if run.startswith("arn:"):
         pipelines = [run.rpartition(":pipeline/")[2].partition("/")[0]]
-    with aws.errors(f"execution {run}"):
-        client = aws.client("sagemaker")
+    with errors.as_launch_error(f"execution {run}"):
+        client = clients.client("sagemaker")
         for pipeline in pipelines:
             if summary := _matching(client, pipeline, run):
                 return _name(summary), list(_written(client, summary))
@@ -103,7 +106,7 @@ def _executions(client: Any, pipeline: str) -> Iterator[Mapping[str, Any]]:
         for page in pages:
             yield from page["PipelineExecutionSummaries"]
     except client.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] not in aws.NOT_FOUND:
+        if error.response["Error"]["Code"] not in errors.NOT_FOUND:
             raise
 
 
@@ -170,7 +173,7 @@ def _addresses(client: Any, state: Mapping[str, Any]) -> dict[str, str]:
     try:
         described = client.describe_processing_job(ProcessingJobName=job)
     except client.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] not in aws.NOT_FOUND:
+        if error.response["Error"]["Code"] not in errors.NOT_FOUND:
             raise
         return {}
     return s3.output_addresses(described)

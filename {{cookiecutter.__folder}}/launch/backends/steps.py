@@ -4,15 +4,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .. import code, history, project, results, s3, words
-from ..entries import PIPELINE
-from ..graph import Pipeline
-from ..history import Recording
-from ..metric import Metric, MetricError
-from ..options import Launch
-from ..project import LaunchError
+from ..history import command_lines, recordings, results
+from ..history.command_lines import Group, Words
+from ..history.entries import PIPELINE
+from ..history.recordings import Recording
+from ..pipelines.graph import Pipeline
+from ..requests.options import Launch
 from ..run import ExitCode, Request, Run
-from ..words import Group, Words
+from ..settings import project
+from ..settings.metric import Metric, MetricError
+from ..settings.project import LaunchError
+from ..storage import code, s3
 
 
 def run(pipeline: Pipeline, run_job: Callable[[Launch, Request], Run]) -> Run:
@@ -25,7 +27,7 @@ def run(pipeline: Pipeline, run_job: Callable[[Launch, Request], Run]) -> Run:
     Raises:
         LaunchError: The first step was rejected; nothing was started.
     """
-    with history.recording(pipeline.launch_name, lambda: _facts(pipeline)) as recording:
+    with recordings.recording(pipeline.launch_name, lambda: _facts(pipeline)) as recording:
         recording.begin()
         return recording.end(_run(pipeline, run_job, recording))
 
@@ -67,7 +69,7 @@ def _run(
 
 
 def _facts(pipeline: Pipeline) -> dict[str, Any]:
-    """Return what is kept of a run on this machine; see ``history.recording``."""
+    """Return what is kept of a run on this machine; see ``recordings.recording``."""
     launches = [step.launch for step in pipeline.steps]
     inputs = {
         f"{option}.{launch.job.name}": address
@@ -86,7 +88,7 @@ def _facts(pipeline: Pipeline) -> dict[str, Any]:
         "image": request["AppSpecification"]["ImageUri"],
         "code": code.digest(request),
         "inputs": inputs,
-        "content": {option: history.content(address) for option, address in inputs.items()},
+        "content": {option: recordings.content(address) for option, address in inputs.items()},
         "outputs": {
             f"{option}.{launch.job.name}": address
             for launch in launches
@@ -119,7 +121,9 @@ def _words(pipeline: Pipeline) -> Words:
             for option, address in launch.inputs.items()
             if option not in launch.upstream
         }
-        own = words.of_launch(launch.job, typed, launch.arguments, inputs).for_job(launch.job.name)
+        own = command_lines.of_launch(launch.job, typed, launch.arguments, inputs).for_job(
+            launch.job.name
+        )
         kept += own.options
         hidden += own.hidden
     return Words(kept, hidden)

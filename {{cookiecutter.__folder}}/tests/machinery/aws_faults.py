@@ -36,7 +36,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from launch import aws
+from launch.aws import clients
 
 BUCKET = "team-bucket"
 REGION = "eu-west-1"
@@ -251,14 +251,14 @@ def faults(
     # Retries without the time between them.
     backoff = "botocore.retries.standard.ExponentialBackoff.delay_amount"
     monkeypatch.setattr(backoff, lambda *_: 0.0)
-    installed, session = Faults(), aws.session
+    installed, session = Faults(), clients.session
 
     def session_with_faults() -> Any:
         made = session()
         installed.install(made)
         return made
 
-    monkeypatch.setattr(aws, "session", session_with_faults)
+    monkeypatch.setattr(clients, "session", session_with_faults)
     with mock_aws():
         location = {"LocationConstraint": REGION}
         _client().create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
@@ -292,7 +292,7 @@ def push_image(repository: str, tag: str) -> str:
         "config": config | {"digest": f"sha256:{hashlib.sha256(tag.encode()).hexdigest()}"},
         "layers": [layer | {"digest": f"sha256:{'1' * 64}"}],
     }
-    pushed = aws.client("ecr").put_image(
+    pushed = clients.client("ecr").put_image(
         repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag
     )
     return str(pushed["image"]["imageId"]["imageDigest"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from launch import project
+from launch.settings import project
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aws_faults import Faults
-from launch import aws
+from launch.aws import clients
 from repositories import make_repository
 
 MAKE_DATA = '''\
@@ -122,6 +122,6 @@ def edit_table(root: Path, old: str, new: str) -> None:
 def account(faults: Faults, small_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> Faults:
     """The repository's AWS account. One session serves all calls: making one takes a moment."""
     assert small_pipeline.exists()
-    session = aws.session()
-    monkeypatch.setattr(aws, "session", lambda: session)
+    session = clients.session()
+    monkeypatch.setattr(clients, "session", lambda: session)
     return faults

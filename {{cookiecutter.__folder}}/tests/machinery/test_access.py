@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl
 import pytest
 
 from aws_faults import ACCOUNT, BUCKET, REGION, ROLE, Faults, store
-from launch import LaunchError, access, jobs, request
-from launch.options import Launch, parse
+from launch import LaunchError
+from launch.requests import access, jobs, request
+from launch.requests.options import Launch, parse
 
 pytestmark = pytest.mark.usefixtures("small_project")
 
@@ -284,7 +285,7 @@ def test_a_launch_names_the_line_of_launch_toml(simulator: Simulator, small_proj
 def test_a_launch_may_not_use_a_key_that_is_denied(
     simulator: Simulator, small_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launch.config.output_key", lambda _: KEY)
+    monkeypatch.setattr("launch.settings.config.output_key", lambda _: KEY)
     simulator.denied["kms:Decrypt"] = "explicitDeny"
     with pytest.raises(LaunchError, match=r"KmsKeyId: .*kms:Decrypt"):
         prepare("--input_path", str(small_project / "data"))

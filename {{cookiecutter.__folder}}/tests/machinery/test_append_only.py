@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from launch import LaunchError, jobs
-from launch.options import parse
+from launch import LaunchError
+from launch.requests import jobs
+from launch.requests.options import parse
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 FORBIDDEN = {"copyfile", "remove", "removedirs", "replace", "rmdir", "rmtree", "unlink"}

@@ -11,10 +11,13 @@ import pytest
 
 import launches as stand_in
 from aws_faults import BUCKET, Faults, answer, store
-from launch import LaunchError, code, definition, detail, launched, pipeline, repeat, s3
+from launch import LaunchError
 from launch.__main__ import main
-from launch.account import Account
 from launch.backends.logs import GROUP
+from launch.commands import detail, launched_run, repeat
+from launch.history.account import Account
+from launch.pipelines import definition, pipeline
+from launch.storage import code, s3
 from launches import Launches, job_step
 from repositories import add_options
 from small_pipeline import edit_table
@@ -31,7 +34,11 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    for module in ("launch.backends.sagemaker", "launch.backends.execution", "launch.attach.time"):
+    for module in (
+        "launch.backends.sagemaker",
+        "launch.backends.execution",
+        "launch.commands.attach.time",
+    ):
         monkeypatch.setattr(f"{module}.sleep", sleep)
     for module in ("launch.backends.sagemaker", "launch.backends.execution"):
         monkeypatch.setattr(f"{module}.monotonic", lambda: now[0])
@@ -42,7 +49,7 @@ def launches(account: Faults, monkeypatch: pytest.MonkeyPatch) -> Launches:
     """An account; the project ``small`` has the jobs ``make_data`` and ``fit``."""
     made = Launches()
     made.install(account)
-    monkeypatch.setattr("launch.project.stamp", lambda: "new")
+    monkeypatch.setattr("launch.settings.project.stamp", lambda: "new")
     return made
 
 
@@ -181,7 +188,7 @@ def test_the_end_of_a_long_log_is_shown(launches: Launches, account: Faults, cou
 def test_the_outputs_of_a_followed_job_are_named_by_option(launches: Launches) -> None:
     make_data(launches)
     address = f"s3://{BUCKET}/small/runs/r/make_data/data"
-    assert launched.logs("r").outputs == {"output_path": address}
+    assert launched_run.logs("r").outputs == {"output_path": address}
     assert ("--output_path", address) in detail.show("r").facts()
 
 

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from aws_faults import Faults, answer, push_image
-from launch import aws, launched, project
 from launch.__main__ import main
+from launch.aws import clients
 from launch.backends import sagemaker
+from launch.commands import launched_run
+from launch.settings import project
 from launches import START, Launches, job_step
 
 JOB = "small-fit-20261130-120000-abc123"
@@ -56,7 +58,7 @@ def raw(small_pipeline: Path, account: Faults, monkeypatch: pytest.MonkeyPatch) 
     assert account
     monkeypatch.setattr(project, "stamp", lambda: STAMP)
     monkeypatch.setenv("ECR_REPOSITORY", "small")
-    aws.client("ecr").create_repository(repositoryName="small")
+    clients.client("ecr").create_repository(repositoryName="small")
     push_image("small", STAMP)
     (small_pipeline / "raw" / "c.csv").write_text("c")
     return small_pipeline / "raw"
@@ -200,7 +202,7 @@ def test_ten_minutes_of_an_execution_take_few_calls(
         PipelineExecutionStatus="Succeeded"
     )
     calls.start()
-    assert launched.logs(arn).status == "Completed"
+    assert launched_run.logs(arn).status == "Completed"
     assert counted[0] <= 250
 
 

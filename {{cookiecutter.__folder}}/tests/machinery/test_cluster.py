@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from launch import cluster, limits
+from launch.aws import limits
+from launch.requests import cluster
 
 
 def request(**fields: Any) -> dict[str, Any]:

@@ -11,22 +11,16 @@ import pytest
 
 from aws_faults import Faults, stored
 from committed import commit, git
-from launch import (
-    LaunchError,
-    aws,
-    code,
-    definition,
-    folders,
-    images,
-    jobs,
-    pipeline,
-    plan,
-)
-from launch import request as requests
+from launch import LaunchError, plan
 from launch.__main__ import main
+from launch.aws import clients
 from launch.backends import execution
-from launch.options import Launch, parse
-from launch.words import of_request
+from launch.history.command_lines import of_request
+from launch.pipelines import definition, pipeline
+from launch.requests import images, jobs
+from launch.requests import request as requests
+from launch.requests.options import Launch, parse
+from launch.storage import code, folders
 
 IMAGE = "registry/image@sha256:1"
 ON_SAGEMAKER = ("--backend", "sagemaker", "--image", IMAGE, "--code")
@@ -58,7 +52,7 @@ def tags(request: Mapping[str, Any]) -> dict[str, str]:
 
 def push(environment: str) -> str:
     """Push an image with an environment, and return its digest."""
-    ecr = aws.client("ecr")
+    ecr = clients.client("ecr")
     ecr.create_repository(repositoryName="team/model")
     media_type = "application/vnd.docker.distribution.manifest.v2+json"
     manifest = {"schemaVersion": 2, "mediaType": media_type, "config": {"digest": "sha256:1"}}
@@ -237,7 +231,7 @@ class TestAws:
         assert stored(key)["entrypoints/make_data.py"] == edited
         files = len(code.read().snapshot.files)
         assert account.calls["PutObject"] == files + len(list((root / "raw").iterdir())) + 2
-        client = aws.client("sagemaker")
+        client = clients.client("sagemaker")
         found = client.describe_pipeline(PipelineName="small-launched")
         stamp = tags(made.steps[0].request)["commit"]
         assert stamp.endswith("-dirty")

@@ -12,8 +12,8 @@ from aws_faults import Faults, store
 from earlier_runs import COMMIT, record, result, write
 from launch import LaunchError, compare, launch
 from launch.__main__ import main
-from launch.comparison import Comparison
-from launch.results import names_of
+from launch.commands.comparison import Comparison
+from launch.history.results import names_of
 from small_pipeline import edit_table
 from test_execution import answer
 

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from launch import LaunchError, config, jobs, options, pipeline, project
+from launch import LaunchError
+from launch.pipelines import pipeline
+from launch.requests import jobs, options
+from launch.settings import config, project
 
 METRIC = """\
 [metric]

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from launch import LaunchError, config, emulated, jobs, pipeline, project, request
-from launch.options import parse
+from launch import LaunchError
+from launch.pipelines import pipeline
+from launch.requests import ignored_fields, jobs, request
+from launch.requests.options import parse
+from launch.settings import config, project
 from probe import WITHOUT_OUTPUTS
 from repositories import REPOSITORY
 
@@ -399,8 +402,8 @@ def test_nothing_is_read_from_aws_before_the_table_is_checked(
 ) -> None:
     monkeypatch.setenv("S3_BUCKET", "bucket")
     monkeypatch.setenv("SAGEMAKER_ROLE_ARN", "arn:aws:iam::123456789012:role/jobs")
-    monkeypatch.setattr("launch.images.in_ecr", lambda *_: pytest.fail("asked AWS"))
-    monkeypatch.setattr("launch.s3.listing", lambda _: pytest.fail("asked AWS"))
+    monkeypatch.setattr("launch.requests.images.in_ecr", lambda *_: pytest.fail("asked AWS"))
+    monkeypatch.setattr("launch.storage.s3.listing", lambda _: pytest.fail("asked AWS"))
     message = rejection(table, "[request.X]", "--backend", "sagemaker")
     assert message.startswith("request.X")
 
@@ -439,7 +442,7 @@ def test_what_a_backend_ignores_is_named(table: Path, backend: str, paths: list[
         f"S3Input.S3DataDistributionType = 'ShardedByS3Key'\n{DATASET}{VPC}"
     )
     prepare(table)
-    assert sorted(emulated.ignored(jobs.read("probe"), backend)) == sorted(paths)
+    assert sorted(ignored_fields.ignored(jobs.read("probe"), backend)) == sorted(paths)
 
 
 def uncommented(text: str, job: str) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from aws_faults import BUCKET, Faults
-from launch import LaunchError, aws, definition, pipeline, retries
-from launch.graph import Pipeline
+from launch import LaunchError
+from launch.aws import clients
+from launch.pipelines import definition, pipeline, retries
+from launch.pipelines.graph import Pipeline
 from small_pipeline import edit_table
 
 MINE = f"s3://{BUCKET}/mine"
@@ -450,12 +452,12 @@ def test_a_launched_pipeline_may_read_an_earlier_run(raw: str, account: Faults) 
 def stored(account: Faults) -> str:
     """An input in S3 with one file."""
     assert not account.calls
-    aws.client("s3").put_object(Bucket=BUCKET, Key="raw/a.csv", Body=b"a")
+    clients.client("s3").put_object(Bucket=BUCKET, Key="raw/a.csv", Body=b"a")
     return f"s3://{BUCKET}/raw"
 
 
 def put(key: str, body: bytes) -> None:
-    aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+    clients.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
 
 
 def test_the_inputs_of_a_launched_pipeline_are_fixed(raw: str, stored: str) -> None:
@@ -566,7 +568,7 @@ def test_a_plan_needs_no_aws(raw: str, monkeypatch: pytest.MonkeyPatch, deployed
     def fail() -> None:
         raise AssertionError("AWS was called")
 
-    monkeypatch.setattr(aws, "session", fail)
+    monkeypatch.setattr(clients, "session", fail)
     for name in ("AWS_REGION", "S3_BUCKET", "SAGEMAKER_ROLE_ARN"):
         monkeypatch.delenv(name, raising=False)
     made = pipeline.parse(["--input_path.make_data", raw, "--plan"], deployed=deployed)

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 import fake_docker
-from launch import LaunchError, Run, history, launch
+from launch import LaunchError, Run, launch
 from launch.__main__ import main
 from launch.backends import docker, hosts
-from launch.entries import Entry
+from launch.history import recordings
+from launch.history.entries import Entry
 from probe import PROBE, WITHOUT_OUTPUTS
 
 
@@ -58,8 +59,8 @@ def _in_project(small_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("engine")
 def test_a_launch_in_containers_is_kept_and_stopped(data: Path) -> None:
     assert run_probe(data, do=["fail"]).status == "Failed"
-    (name,) = history.names()
-    kept = history.read(name)
+    (name,) = recordings.names()
+    kept = recordings.read(name)
     assert kept
     assert (kept.backend, kept.status) == ("docker", "Failed")
     assert "the last host failed" in kept.message
@@ -68,9 +69,9 @@ def test_a_launch_in_containers_is_kept_and_stopped(data: Path) -> None:
         running: list[Entry] = []
         while not running:
             time.sleep(0.1)
-            found = map(history.read, history.names())
+            found = map(recordings.read, recordings.names())
             running = [entry for entry in found if entry and entry.is_running]
-        history.request_stop(running[0])
+        recordings.request_stop(running[0])
 
     stopper = threading.Thread(target=stop)
     stopper.start()
@@ -90,7 +91,7 @@ def test_a_stop_while_a_container_starts_reaches_its_job(engine: Path, data: Pat
     launcher.start()
     while not list((engine / "container").glob("*/state.json")):
         time.sleep(0.05)
-    history.request_stop(next(filter(None, map(history.read, history.names()))))
+    recordings.request_stop(next(filter(None, map(recordings.read, recordings.names()))))
     launcher.join()
     assert (engine / "asked").exists()
     assert runs[0].status == "Stopped"
@@ -284,8 +285,8 @@ def test_without_a_client_nothing_starts(
 
 def planned(data: Path) -> Any:
     """Return a launch and its request."""
-    from launch import jobs, request
-    from launch.options import parse
+    from launch.requests import jobs, request
+    from launch.requests.options import parse
 
     words = ["--backend", "docker", "--image", "image:tag", "--input_path", str(data)]
     launched = parse(jobs.read("probe"), words)

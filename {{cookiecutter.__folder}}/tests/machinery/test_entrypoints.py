@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from launch import jobs
+from launch.requests import jobs
 
 ENTRYPOINTS = Path(__file__).parents[2] / "entrypoints"
 JOBS = sorted(file.stem for file in ENTRYPOINTS.glob("[!_]*.py"))

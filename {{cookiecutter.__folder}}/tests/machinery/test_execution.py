@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 
 from aws_faults import BUCKET, REGION, ROLE, Faults
-from launch import LaunchError, aws, definition, pipeline, s3
+from launch import LaunchError
+from launch.aws import clients
 from launch.backends import execution
 from launch.backends.logs import GROUP
-from launch.graph import Pipeline
+from launch.pipelines import definition, pipeline
+from launch.pipelines.graph import Pipeline
 from launch.run import ExitCode, Run
+from launch.storage import s3
 
 ACCOUNT = ROLE.split(":")[4]
 State = Mapping[str, Any]
@@ -68,13 +71,13 @@ class Service:
 
     def definition(self, name: str) -> Any:
         """The definition that is stored for a pipeline; ``None`` if there is no such pipeline."""
-        with suppress(aws.client("sagemaker").exceptions.ClientError):
-            found = aws.client("sagemaker").describe_pipeline(PipelineName=name)
+        with suppress(clients.client("sagemaker").exceptions.ClientError):
+            found = clients.client("sagemaker").describe_pipeline(PipelineName=name)
             return json.loads(found["PipelineDefinition"])
         return None
 
     def executions(self, name: str) -> list[str]:
-        found = aws.client("sagemaker").list_pipeline_executions(PipelineName=name)
+        found = clients.client("sagemaker").list_pipeline_executions(PipelineName=name)
         return [item["PipelineExecutionArn"] for item in found["PipelineExecutionSummaries"]]
 
     def _describe(self, _: Any) -> Any:
@@ -109,7 +112,7 @@ def job(name: str, status: str = "Completed", **fields: Any) -> str:
     cluster = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30}
     channel = "data" if "make-data" in name else "model"
     output = {"S3Uri": f"s3://{BUCKET}/{name}", "LocalPath": "/x", "S3UploadMode": "EndOfJob"}
-    created = aws.client("sagemaker").create_processing_job(
+    created = clients.client("sagemaker").create_processing_job(
         ProcessingJobName=name,
         ProcessingResources={"ClusterConfig": cluster},
         ProcessingOutputConfig={"Outputs": [{"OutputName": channel, "S3Output": output}]},
@@ -140,7 +143,7 @@ def parse(root: Path, *words: str, deployed: bool = False) -> Pipeline:
 
 
 def keys(prefix: str) -> list[str]:
-    found = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+    found = clients.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)
     return [item["Key"] for item in found.get("Contents", [])]
 
 
@@ -234,7 +237,7 @@ def test_an_execution_is_of_the_version_that_its_launch_has_put(service: Service
 def test_a_pipeline_of_something_else_is_left_alone(
     service: Service, tags: list[dict[str, str]], owner: str
 ) -> None:
-    aws.client("sagemaker").create_pipeline(
+    clients.client("sagemaker").create_pipeline(
         PipelineName="small-launched", PipelineDefinition="{}", RoleArn=ROLE, Tags=tags
     )
     with pytest.raises(LaunchError, match=f"small-launched belongs to {owner}"):
@@ -438,7 +441,7 @@ def test_an_execution_is_followed_step_by_step(
 def log(name: str, *lines: str) -> None:
     import time
 
-    client = aws.client("logs")
+    client = clients.client("logs")
     stream = {"logGroupName": GROUP, "logStreamName": f"{name}/algo-1-1700000000"}
     client.create_log_group(logGroupName=GROUP)
     client.create_log_stream(**stream)
@@ -478,7 +481,7 @@ def test_a_metric_that_was_checked_is_shown(
     assert (done.status, done.metric) == ("Completed", "")
     assert "score cannot be shown" in capsys.readouterr().out
     key = "pipelines-y-fit/report.json"
-    aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b'{"score": 0.75}')
+    clients.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b'{"score": 0.75}')
     assert service.run("--min_score", "0.5").metric == "score 0.75 (minimum 0.5)"
 
 
@@ -745,6 +748,6 @@ def test_what_a_launch_stores_has_the_output_key(service: Service, small_pipelin
 
 
 def _key_of(name: str) -> str:
-    found = aws.client("s3").head_object(Bucket=BUCKET, Key=name)
+    found = clients.client("s3").head_object(Bucket=BUCKET, Key=name)
     assert found["ServerSideEncryption"] == "aws:kms"
     return str(found["SSEKMSKeyId"])

@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launch import folders
-from launch.project import LaunchError
+from launch.settings.project import LaunchError
+from launch.storage import folders
 from trees import content, write
 
 NOBODY = 65534
@@ -46,7 +46,7 @@ def another_process(script: str, *arguments: Path) -> Iterator[IO[bytes]]:
 CLAIM = """
 import sys, time
 from pathlib import Path
-from launch import folders
+from launch.storage import folders
 
 claim = folders.claim(Path(sys.argv[1]))
 print("claimed", flush=True)
@@ -56,7 +56,7 @@ time.sleep(60)
 CLAIM_WITH_NOTE = """
 import sys, time
 from pathlib import Path
-from launch import folders
+from launch.storage import folders
 
 with folders.temporary(Path(sys.argv[1])) as note:
     for path in sys.argv[2:]:
@@ -68,7 +68,7 @@ with folders.temporary(Path(sys.argv[1])) as note:
 PUBLISH_AND_HANG = """
 import sys, time
 from pathlib import Path
-from launch import folders
+from launch.storage import folders
 
 temporary, target = map(Path, sys.argv[1:])
 rename = Path.rename
@@ -90,8 +90,8 @@ with folders.temporary(temporary) as note, folders.claim(target, note) as claim:
 CLAIM_AT_ONCE = """
 import sys
 from pathlib import Path
-from launch import folders
-from launch.project import LaunchError
+from launch.storage import folders
+from launch.settings.project import LaunchError
 from trees import content, write
 
 while not Path(sys.argv[1]).exists():
@@ -107,7 +107,7 @@ except LaunchError:
 TEMPORARY = """
 import sys, time
 from pathlib import Path
-from launch import folders
+from launch.storage import folders
 
 with folders.temporary(Path(sys.argv[1])) as folder:
     (folder / "partial.csv").write_text("1")

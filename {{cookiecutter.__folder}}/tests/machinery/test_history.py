@@ -14,19 +14,22 @@ from typing import Any
 
 import pytest
 
-from launch import LaunchError, Run, attach, detail, folders, history, launch, listing, repeat
+from launch import LaunchError, Run, launch
 from launch import again as launch_again
 from launch import list as list_launches
 from launch.__main__ import main
 from launch.backends import local
-from launch.history import Recording
+from launch.commands import attach, detail, repeat
+from launch.history import listing, recordings
+from launch.history.recordings import Recording
+from launch.storage import folders
 from repositories import REPOSITORY, add_options
 
 HIDDEN = "hunter2"
 RUN = """
 import sys
 from pathlib import Path
-from launch import project
+from launch.settings import project
 project.ROOT = Path(sys.argv.pop(1))
 project.OUT = project.ROOT / "out"
 from launch import __main__
@@ -75,8 +78,8 @@ def background(small_project: Path, data: Path) -> Iterator[Callable[..., subpro
 
 def only() -> Any:
     """Return the one launch that there is."""
-    (name,) = history.names()
-    entry = history.read(name)
+    (name,) = recordings.names()
+    entry = recordings.read(name)
     assert entry
     return entry
 
@@ -88,8 +91,8 @@ def test_a_launch_is_kept_with_its_request_log_and_end(data: Path) -> None:
     assert (entry.status, entry.backend) == ("Completed", "local")
     assert entry.outputs == run.outputs
     assert 0 <= entry.seconds < 600
-    assert "algo-1 | " in history.log_file(entry).read_text()
-    assert any("reads " in line for line in history.last_lines(entry))
+    assert "algo-1 | " in recordings.log_file(entry).read_text()
+    assert any("reads " in line for line in recordings.last_lines(entry))
     assert list_launches()[0].name == run.name
 
 
@@ -109,12 +112,12 @@ def test_a_failed_launch_is_kept_and_explained(
 def test_a_rejected_launch_is_not_kept(data: Path) -> None:
     with pytest.raises(LaunchError):
         launch("probe", input_path=data, output_path=data)
-    assert history.names() == []
+    assert recordings.names() == []
 
 
 def test_secrets_are_not_kept(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     launch("probe", input_path=data, api_key=HIDDEN, env={"TOKEN": HIDDEN, "COLOUR": "blue"})
-    for file in history.root().rglob("*"):
+    for file in recordings.root().rglob("*"):
         assert not file.is_file() or HIDDEN not in file.read_text()
     capsys.readouterr()
     assert main(["show", "probe"]) == 0
@@ -150,9 +153,9 @@ def test_a_secret_is_hidden_however_it_is_typed(
     add_options(data.parent, "probe", KEY, TOKENS, NUMBER, QUIET)
     words = ["--input_path", str(data), "--do", "a", "-my b", *typed, "-n5", "--run_name", "r"]
     assert main(["probe", *words]) == 0
-    for file in history.root().rglob("*"):
+    for file in recordings.root().rglob("*"):
         assert not file.is_file() or HIDDEN not in file.read_text()
-    assert history.request(only())["hidden"] == hidden
+    assert recordings.request(only())["hidden"] == hidden
     capsys.readouterr()
     assert main(["show", "probe"]) == 0
     shown = capsys.readouterr().out
@@ -186,7 +189,7 @@ def test_a_secret_is_hidden_in_a_pipeline(
     for number, typed in enumerate(forms):
         run = f"run{number}"
         assert main(["pipeline", *words, *typed, "--run_name", run]) == 0
-        for file in history.root().rglob("*"):
+        for file in recordings.root().rglob("*"):
             assert not file.is_file() or HIDDEN not in file.read_text()
         capsys.readouterr()
         assert main(["show", run]) == 0
@@ -209,8 +212,8 @@ def test_a_short_option_replaces_the_long_one(data: Path) -> None:
     assert arguments(first)["number"] == "4"
     assert main(["again", "r", "-n5"]) == 0
     assert arguments_of(listing.newest(9).entries[0])["number"] == "5"
-    assert (history.request(listing.newest(9).entries[0])["options"]).count(["-n=5"]) == 1
-    assert ["--number=4"] not in history.request(listing.newest(9).entries[0])["options"]
+    assert (recordings.request(listing.newest(9).entries[0])["options"]).count(["-n=5"]) == 1
+    assert ["--number=4"] not in recordings.request(listing.newest(9).entries[0])["options"]
 
 
 def test_a_history_that_cannot_be_written_does_not_fail_the_job(
@@ -230,9 +233,9 @@ def test_a_disk_that_fills_up_ends_the_history_only(
         raise OSError(28, "No space left on device")
 
     assert small_project.exists()
-    with history.recording("small-probe-1", lambda: {"job": "probe"}) as recording:
+    with recordings.recording("small-probe-1", lambda: {"job": "probe"}) as recording:
         recording.begin()
-        monkeypatch.setattr(history, "_write", full)
+        monkeypatch.setattr(recordings, "_write", full)
         recording.end(Run("small-probe-1", "Completed", {}))
         recording.write("more\n")
     assert "No space left" in capsys.readouterr().err
@@ -242,14 +245,14 @@ def test_a_log_that_cannot_be_written_ends_the_log_only(
     small_project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert small_project.exists()
-    with history.recording("small-probe-1", _facts) as recording:
+    with recordings.recording("small-probe-1", _facts) as recording:
         recording.begin()
         log = recording._log
         assert log
         os.close(log.fileno())
         recording.write("lost\n")
         assert "log is not kept" in capsys.readouterr().err
-        history.request_stop(only())
+        recordings.request_stop(only())
         assert (only().status, recording.stop_requested) == ("Stopping", True)
         recording.end(Run("small-probe-1", "Completed", {"seen": "there"}))
     assert (only().status, only().outputs) == ("Completed", {"seen": "there"})
@@ -261,7 +264,7 @@ def _facts() -> dict[str, Any]:
 
 def test_a_stopped_launch_has_no_outputs(small_project: Path) -> None:
     assert small_project.exists()
-    with history.recording("small-probe-1", _facts) as recording:
+    with recordings.recording("small-probe-1", _facts) as recording:
         recording.begin()
         assert only().outputs == {"seen": "planned"}
         recording.end(Run("small-probe-1", "Stopped", {}))
@@ -273,7 +276,7 @@ def test_a_plan_starts_nothing_in_python(data: Path, plan: bool) -> None:
     if plan:
         with pytest.raises(LaunchError, match="plan"):
             launch("probe", input_path=data, plan=plan)
-        assert history.names() == []
+        assert recordings.names() == []
     else:
         assert launch("probe", input_path=data, plan=plan).status == "Completed"
 
@@ -282,15 +285,15 @@ def test_a_log_does_not_grow_without_limit(
     small_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert small_project.exists()
-    monkeypatch.setattr(history, "_LOG_BYTES", 1000)
+    monkeypatch.setattr(recordings, "_LOG_BYTES", 1000)
     facts = {"job": "probe", "run": "r", "backend": "local"}
-    with history.recording("small-probe-1", lambda: facts) as recording:
+    with recordings.recording("small-probe-1", lambda: facts) as recording:
         recording.begin()
         for number in range(1000):
             recording.write(f"line {number}\n")
         recording.end(Run("small-probe-1", "Failed", {}))
-    assert history.log_file(only()).stat().st_size < 1200
-    assert history.last_lines(only())[-1] == "line 999"
+    assert recordings.log_file(only()).stat().st_size < 1200
+    assert recordings.last_lines(only())[-1] == "line 999"
 
 
 def test_lines_that_arrive_in_pieces_are_put_together(small_project: Path) -> None:
@@ -301,7 +304,7 @@ def test_lines_that_arrive_in_pieces_are_put_together(small_project: Path) -> No
         recording.write(piece)
     recording.end(Run("small-probe-1", "Failed", {}))
     recording.close()
-    assert history.last_lines(only()) == ["algo-1 | a", "algo-1 | b", "algo-1 | c"]
+    assert recordings.last_lines(only()) == ["algo-1 | a", "algo-1 | b", "algo-1 | c"]
 
 
 def test_what_is_no_launch_is_left_out(small_project: Path, data: Path) -> None:
@@ -356,7 +359,7 @@ def test_a_running_launch_is_followed_to_its_end(
     background: Callable[..., subprocess.Popen[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     background("--do", "sleep")
-    timer = threading.Timer(1, lambda: history.request_stop(only()))
+    timer = threading.Timer(1, lambda: recordings.request_stop(only()))
     timer.start()
     capsys.readouterr()
     assert main(["logs", "probe"]) == 1
@@ -433,7 +436,7 @@ def test_a_launch_that_cannot_be_stopped_says_what_to_do(
         raise PermissionError(13, "Permission denied")
 
     background("--do", "sleep")
-    monkeypatch.setattr(history, "request_stop", denied)
+    monkeypatch.setattr(recordings, "request_stop", denied)
     assert main(["stop", "probe"]) == 2
     assert "Ctrl-C where it was launched" in capsys.readouterr().err
 
@@ -471,7 +474,7 @@ def test_what_differs_is_said(
     capsys.readouterr()
     assert main(["again", "r"]) == 0
     assert "are the same" in capsys.readouterr().err
-    monkeypatch.setattr("launch.project.stamp", lambda: "def")
+    monkeypatch.setattr("launch.settings.project.stamp", lambda: "def")
     (data / "1.csv").write_text("changed since")
     (data.parent / "other").mkdir()
     (data.parent / "other" / "1.csv").write_text("other")
@@ -501,7 +504,7 @@ def test_a_plan_of_a_repetition_starts_nothing(
     capsys.readouterr()
     assert main(["again", "r", "--plan"]) == 0
     assert json.loads(capsys.readouterr().out)["ProcessingJobName"].startswith("small-probe-")
-    assert len(history.names()) == 1
+    assert len(recordings.names()) == 1
 
 
 @pytest.mark.parametrize("words", [["again"], ["again", "--seed=1"], ["show"], ["stop"], ["logs"]])
@@ -550,7 +553,7 @@ def test_a_run_that_began_at_a_job_is_repeated_from_there(small_pipeline: Path) 
     assert main(["again", "part", "--from_run", "part", "--run_name", "again"]) == 0
     repeated = [entry for entry in listing.newest(9).entries if entry.run == "again"]
     assert [entry.job for entry in repeated] == ["fit", "pipeline"]
-    kept = history.request(repeated[-1])["options"]
+    kept = recordings.request(repeated[-1])["options"]
     assert ["--from_run=part"] in kept
 
 
@@ -576,8 +579,8 @@ def test_a_job_that_begins_while_its_pipeline_is_stopped_is_stopped(
     facts = {"job": "pipeline", "run": "r", "backend": "local", "steps": {"probe": step}}
     stopped: list[bool] = []
     with (
-        history.recording(name, lambda: facts) as pipeline,
-        history.recording(step, lambda: {**facts, "job": "probe", "steps": {}}) as job,
+        recordings.recording(name, lambda: facts) as pipeline,
+        recordings.recording(step, lambda: {**facts, "job": "probe", "steps": {}}) as job,
     ):
         pipeline.begin()
 
@@ -588,7 +591,7 @@ def test_a_job_that_begins_while_its_pipeline_is_stopped_is_stopped(
             if len(stopped) == 3:
                 pipeline.end(Run(name, "Stopped", {}))
 
-        monkeypatch.setattr("launch.attach.time.sleep", sleep)
+        monkeypatch.setattr("launch.commands.attach.time.sleep", sleep)
         attach.stop(name)
     assert stopped == [False, True, True]
 
@@ -631,7 +634,7 @@ def test_stopping_waits_for_the_end(
     assert data.exists()
     monkeypatch.setattr(attach, "STOP_SECONDS", 0.0)
     facts = {"job": "probe", "run": "r", "backend": "local"}
-    with history.recording("small-probe-1", lambda: facts) as recording:
+    with recordings.recording("small-probe-1", lambda: facts) as recording:
         recording.begin()
         before = time.monotonic()
         assert main(["stop", "r"]) == 2

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from aws_faults import REGION, Faults, push_image
-from launch import LaunchError, aws, images
-from launch.project import SetupError
+from launch import LaunchError
+from launch.aws import clients
+from launch.requests import images
+from launch.settings.project import SetupError
 
 ACCOUNT = "123456789012"
 STAMP = "0123456789abcdef0123456789abcdef01234567"
@@ -28,7 +30,7 @@ def push(tag: str) -> str:
 
 
 def create_repository() -> None:
-    aws.client("ecr").create_repository(repositoryName=REPOSITORY)
+    clients.client("ecr").create_repository(repositoryName=REPOSITORY)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,18 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FLOORS = 9
 
+PACKAGES = (
+    "settings",
+    "aws",
+    "storage",
+    "requests",
+    "history",
+    "pipelines",
+    "backends",
+    "commands",
+)
+"""The packages of launch: each imports only those before it."""
+
 
 def modules() -> dict[str, Path]:
     return {
@@ -45,9 +57,26 @@ def test_imports_are_few_floors_high_and_have_no_cycle(module: str) -> None:
     assert height(module) <= FLOORS
 
 
+def package(module: str) -> str:
+    """Return the package of a module of launch; empty for a module at the top."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 2 else ""
+
+
+def test_every_package_of_launch_has_its_position() -> None:
+    assert {package(module) for module in modules()} - {""} == set(PACKAGES)
+
+
+@pytest.mark.parametrize("module", sorted(filter(package, modules())))
+def test_a_package_imports_only_packages_before_it(module: str) -> None:
+    position = PACKAGES.index(package(module))
+    allowed = {*PACKAGES[: position + 1]}
+    assert {package(each) for each in imports(module) - {"launch.run"}} <= allowed
+
+
 def launch(root: Path, code: str, *words: str) -> None:
     """Run code that launches in a small repository, in a process that has imported nothing yet."""
-    lines = ["import sys", "from pathlib import Path", "from launch import project"]
+    lines = ["import sys", "from pathlib import Path", "from launch.settings import project"]
     lines += ["project.ROOT = Path(sys.argv.pop(1))", "from launch.__main__ import main", code]
     command = [sys.executable, "-c", "; ".join(lines), str(root), *words]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import LaunchError, jobs
+from launch import LaunchError
+from launch.requests import jobs
 from small_pipeline import MAKE_DATA
 
 OUTPUT = 'default=f"{runtime.OUTPUT}/data"'

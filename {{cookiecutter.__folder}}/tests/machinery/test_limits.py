@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from launch import LaunchError, limits, model, project
+from launch import LaunchError
+from launch.aws import limits, service_model
+from launch.settings import project
 
 JOB = "CreateProcessingJob"
 
@@ -36,15 +38,15 @@ def shapes(shape: Any) -> Iterator[Any]:
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder in which what was read of the model is kept, empty at first."""
     monkeypatch.setattr(project, "OUT", tmp_path)
-    model.input_shape.cache_clear()
+    service_model.input_shape.cache_clear()
     yield tmp_path / ".cache" / "api"
-    model.input_shape.cache_clear()
+    service_model.input_shape.cache_clear()
 
 
-def read(operation: str) -> list[model.Shape]:
+def read(operation: str) -> list[service_model.Shape]:
     """Read the shapes of an operation as a new process does."""
-    model.input_shape.cache_clear()
-    return list(shapes(model.input_shape(operation)))
+    service_model.input_shape.cache_clear()
+    return list(shapes(service_model.input_shape(operation)))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -78,7 +80,9 @@ def test_another_botocore_is_read_again(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(gzip.compress(json.dumps(described).encode()))
         (tmp_path / "botocore" / "__init__.py").touch()
-        monkeypatch.setattr(model, "find_spec", lambda _: Spec([str(tmp_path / "botocore")]))
+        monkeypatch.setattr(
+            service_model, "find_spec", lambda _: Spec([str(tmp_path / "botocore")])
+        )
         assert [each.traits.get("max") for each in read(JOB)] == [None, limit]
     assert len(list(kept.iterdir())) == 2
 

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from aws_faults import Faults
-from launch import LaunchError, account, aws, history, listing, table
+from launch import LaunchError
 from launch import list as list_launches
 from launch.__main__ import main
+from launch.aws import clients
+from launch.commands import table
+from launch.history import account, listing, recordings
 from launches import START, Launches
 
 ID = "20261130-120000-abc123"
@@ -22,8 +25,8 @@ def launches(faults: Faults, small_project: Path, monkeypatch: pytest.MonkeyPatc
     made = Launches()
     made.install(faults)
     # Several names are looked for in a test, and making a session takes a moment.
-    session = aws.session()
-    monkeypatch.setattr(aws, "session", lambda: session)
+    session = clients.session()
+    monkeypatch.setattr(clients, "session", lambda: session)
     return made
 
 
@@ -215,7 +218,7 @@ def test_without_a_network_the_list_shows_this_machine(
     assert len(shown.err.splitlines()) == 1
 
 
-session = aws.session
+session = clients.session
 """Makes a new one."""
 
 
@@ -230,7 +233,7 @@ def test_without_credentials_or_region_the_list_shows_this_machine(
     assert main(["probe", "--input_path", str(small_project / "data"), "--run_name", "here"]) == 0
     monkeypatch.delenv(missing)
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    monkeypatch.setattr(aws, "session", session)
+    monkeypatch.setattr(clients, "session", session)
     capsys.readouterr()
     assert main(["list"]) == 0
     shown = capsys.readouterr()
@@ -336,7 +339,7 @@ def test_nothing_was_launched_yet(launches: Launches, capsys: pytest.CaptureFixt
     assert not launches.jobs
     assert main(["list"]) == 0
     assert "-m launch" in capsys.readouterr().out
-    assert not history.names()
+    assert not recordings.names()
 
 
 def test_times_are_shown_in_the_zone_of_this_machine() -> None:

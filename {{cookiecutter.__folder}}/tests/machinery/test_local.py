@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 
 from aws_faults import BUCKET, store
-from launch import Run, fetch, folders, launch
+from launch import Run, fetch, launch
 from launch.__main__ import main
+from launch.storage import folders
 from probe import WITHOUT_OUTPUTS
 
 RUN = """
 import sys
 from pathlib import Path
-from launch import project
+from launch.settings import project
 project.ROOT = Path(sys.argv.pop(1))
 project.OUT = project.ROOT / "out"
 from launch import __main__
@@ -163,9 +164,9 @@ def test_results_in_s3_are_encrypted_with_the_key_of_the_outputs(
     table = '[request.ProcessingOutputConfig]\nKmsKeyId = "the-key"\n'
     (small_project / "launch.toml").write_text(table)
     keys: list[str | None] = []
-    monkeypatch.setattr("launch.s3.check_new", lambda _: None)
-    monkeypatch.setattr("launch.s3.claim_all", lambda _1, _2, key=None: keys.append(key))
-    monkeypatch.setattr("launch.s3.publish", lambda _1, _2, key=None: keys.append(key))
+    monkeypatch.setattr("launch.storage.s3.check_new", lambda _: None)
+    monkeypatch.setattr("launch.storage.s3.claim_all", lambda _1, _2, key=None: keys.append(key))
+    monkeypatch.setattr("launch.storage.s3.publish", lambda _1, _2, key=None: keys.append(key))
     launch("probe", input_path=data, output_path="s3://bucket/seen")
     assert keys == ["the-key", "the-key"]
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from aws_faults import ROLE
-from launch import LaunchError, launch, names, plan, project
+from launch import LaunchError, launch, plan
 from launch.__main__ import main
+from launch.settings import names, project
 
 
 @pytest.fixture
@@ -109,9 +110,9 @@ def test_a_plan_names_what_its_backend_ignores(
 ) -> None:
     monkeypatch.setenv("S3_BUCKET", "bucket")
     monkeypatch.setenv("SAGEMAKER_ROLE_ARN", "arn:aws:iam::123456789012:role/jobs")
-    monkeypatch.setattr("launch.s3.check_new", lambda _: None)
-    monkeypatch.setattr("launch.access.check", lambda *_: None)
-    monkeypatch.setattr("launch.prices.ceiling", lambda _: "ceiling")
+    monkeypatch.setattr("launch.storage.s3.check_new", lambda _: None)
+    monkeypatch.setattr("launch.requests.access.check", lambda *_: None)
+    monkeypatch.setattr("launch.aws.prices.ceiling", lambda _: "ceiling")
     words = ["probe", "--input_path", data, "--plan", "--backend", backend, "--image", "image"]
     assert main(words) == 0
     assert "ignores" not in capsys.readouterr().err
@@ -223,7 +224,7 @@ def test_secrets_that_sagemaker_would_show_are_named(
 ) -> None:
     for key, value in {"S3_BUCKET": "b", "SAGEMAKER_ROLE_ARN": ROLE}.items():
         monkeypatch.setenv(key, value)
-    monkeypatch.setattr("launch.access.check", lambda *_: None)
+    monkeypatch.setattr("launch.requests.access.check", lambda *_: None)
     words = ["probe", "--input_path", str(small_project / "data"), "--image", "image", "--plan"]
     secrets = ["--env", "API_TOKEN=hunter2", "--env", "COLOUR=blue", "--api_key", "hunter2"]
     assert main([*words, "--backend", backend, *secrets]) == 0

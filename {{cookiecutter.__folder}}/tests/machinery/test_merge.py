@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launch.merge import NAMES, merge
+from launch.settings.merge import NAMES, merge
 
 LEAVES = st.booleans() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
 FIELDS = st.sampled_from(["A", "B", "C"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launch.metric import Metric, MetricError
+from launch.settings.metric import Metric, MetricError
 
 METRIC = Metric("fit", "model", "report.json", "score", limit=0.5, lower_is_better=False)
 NESTED = Metric("fit", "model", "test/m.json", "classes.a.rmse", limit=2, lower_is_better=True)

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from {{ cookiecutter.__package_name }} import runtime
 
-from launch import LaunchError, jobs, project
-from launch.jobs import Channel, Job
-from launch.options import new_id, parse, to_argv
+from launch import LaunchError
+from launch.requests import jobs
+from launch.requests.jobs import Channel, Job
+from launch.requests.options import new_id, parse, to_argv
+from launch.settings import project
 
 
 class Colour(Enum):

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
-from launch import LaunchError, backends, jobs, options, pipeline, project, request
+from launch import LaunchError, backends
 from launch.backends import steps
-from launch.graph import Pipeline
-from launch.options import Launch
+from launch.pipelines import pipeline
+from launch.pipelines.graph import Pipeline
+from launch.requests import jobs, options, request
+from launch.requests.options import Launch
 from launch.run import ExitCode, Run
+from launch.settings import project
 from small_pipeline import ENTRYPOINTS, edit_table
 
 

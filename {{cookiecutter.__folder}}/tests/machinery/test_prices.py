@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from aws_faults import REGION, Faults
-from launch import prices, project
 from launch.__main__ import main
+from launch.aws import prices
+from launch.aws.prices import Price, UnknownPriceError
 from launch.backends import sagemaker
-from launch.prices import Price, UnknownPriceError
 from launch.run import Run, Usage
+from launch.settings import project
 from test_execution import answer
 
 SMALL, LARGE = "ml.m5.xlarge", "ml.m5.4xlarge"

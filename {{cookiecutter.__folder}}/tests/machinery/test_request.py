@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from aws_faults import BUCKET, store
-from launch import LaunchError, folders, jobs, project, request
-from launch.options import Launch, parse
+from launch import LaunchError
+from launch.requests import jobs, request
+from launch.requests.options import Launch, parse
+from launch.settings import project
+from launch.storage import folders
 
 
 def probe(*words: str) -> Launch:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import LaunchError, retries
+from launch import LaunchError
+from launch.pipelines import retries
 
 CAPACITY = """\
 [[pipeline.retries]]

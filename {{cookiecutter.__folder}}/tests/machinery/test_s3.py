@@ -13,8 +13,10 @@ import pytest
 from botocore.exceptions import SSOTokenLoadError, UnauthorizedSSOTokenError
 
 from aws_faults import ACCOUNT, BUCKET, REGION, Faults, store, stored
-from launch import aws, folders, project, s3
-from launch.project import LaunchError, SetupError
+from launch.aws import clients, errors
+from launch.settings import project
+from launch.settings.project import LaunchError, SetupError
+from launch.storage import folders, s3
 from trees import content, write
 
 pytestmark = pytest.mark.usefixtures("faults")
@@ -43,7 +45,7 @@ def store_result(files: Mapping[str, bytes] = RESULT, records: Mapping[str, byte
 
 def remove(key: str) -> None:
     """Remove an object, as another may do."""
-    aws.client("s3").delete_object(Bucket=BUCKET, Key=key)
+    clients.client("s3").delete_object(Bucket=BUCKET, Key=key)
 
 
 def interrupt(*_: object) -> None:
@@ -833,7 +835,7 @@ class TestOwner:
         s3.listing(OUTPUT)
         s3.read(OUTPUT, "a.csv")
         s3.object_at(f"{OUTPUT}/a.csv")
-        aws.client("s3").head_bucket(Bucket=BUCKET)
+        clients.client("s3").head_bucket(Bucket=BUCKET)
         s3.claim(f"{OUTPUT}-2", {})
         with pytest.raises(LaunchError, match="another launch"):
             s3.claim(f"{OUTPUT}-2", {})
@@ -878,9 +880,9 @@ class TestOwner:
         faults.owners[BUCKET] = self.OTHER
         with (
             pytest.raises(LaunchError, match=f"HeadBucket: 403: .*belong to account {ACCOUNT}"),
-            aws.errors(BUCKET),
+            errors.as_launch_error(BUCKET),
         ):
-            aws.client("s3").head_bucket(Bucket=BUCKET)
+            clients.client("s3").head_bucket(Bucket=BUCKET)
 
     def test_is_named_in_launch_toml(self, faults: Faults, small_project: Path) -> None:
         store("results/dataset/a.csv")
@@ -928,13 +930,13 @@ class TestAddresses:
 
 
 class TestErrors:
-    """What ``launch.aws`` says about errors that a request does not even get to."""
+    """The explanations of errors that occur before a request is sent."""
 
     @pytest.mark.parametrize(
         "error", [UnauthorizedSSOTokenError(), SSOTokenLoadError(error_msg="")]
     )
     def test_says_that_a_login_has_expired(self, error: Exception) -> None:
-        with pytest.raises(LaunchError, match="aws sso login"), aws.errors(OUTPUT):
+        with pytest.raises(LaunchError, match="aws sso login"), errors.as_launch_error(OUTPUT):
             raise error
 
     def test_names_a_profile_that_does_not_exist(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -948,16 +950,16 @@ class TestErrors:
             s3.listing(OUTPUT)
 
     def test_leaves_other_errors_alone(self) -> None:
-        with pytest.raises(ZeroDivisionError), aws.errors(OUTPUT):
+        with pytest.raises(ZeroDivisionError), errors.as_launch_error(OUTPUT):
             raise ZeroDivisionError
 
     def test_gives_up_on_an_endpoint_after_a_minute_and_a_half_at_most(self) -> None:
-        config = aws.client("sagemaker").meta.config
+        config = clients.client("sagemaker").meta.config
         attempts = config.retries["total_max_attempts"]
         assert attempts * (config.connect_timeout + config.read_timeout) <= 90
 
     def test_looks_at_the_console_of_the_region(self) -> None:
-        assert REGION in aws.console()
+        assert REGION in clients.console()
 
 
 def test_outputs_that_are_not_in_s3_have_no_address() -> None:

@@ -22,9 +22,9 @@ from aws_faults import BUCKET, REGION, ROLE, Faults, stored
 from launch import LaunchError
 from launch.backends import sagemaker
 from launch.backends.logs import GROUP, LATE_SECONDS, Log
-from launch.jobs import Channel, Job
-from launch.options import parse
-from launch.request import prepare
+from launch.requests.jobs import Channel, Job
+from launch.requests.options import parse
+from launch.requests.request import prepare
 from launch.run import ExitCode, Run
 
 NAME = "followed"
@@ -208,7 +208,7 @@ def test_uploads_and_claims_use_the_key_of_the_outputs(
 ) -> None:
     key = f"arn:aws:kms:{REGION}:123456789012:key/outputs"
     keys = {JOB.name: key}
-    monkeypatch.setattr("launch.config.output_key", lambda job: keys.get(job))
+    monkeypatch.setattr("launch.settings.config.output_key", lambda job: keys.get(job))
     run("--input_path", str(raw), "--no-wait", "--run_name", "r")
     header = "x-amz-server-side-encryption-aws-kms-key-id"
     sent = [headers.get(header) for headers in faults.headers["PutObject"]]

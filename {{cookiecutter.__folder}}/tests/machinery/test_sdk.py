@@ -13,9 +13,11 @@ import pytest
 
 import launch
 from aws_faults import BUCKET, Faults
-from launch import LaunchError, aws, request
-from launch.project import SetupError
+from launch import LaunchError
+from launch.aws import clients
+from launch.requests import request
 from launch.run import Request
+from launch.settings.project import SetupError
 from small_pipeline import edit_table
 
 EXTRA: dict[str, Any] = {
@@ -79,7 +81,7 @@ def processor(root: Path, **options: Any) -> tuple[Stub, dict[str, Any]]:
 
 
 def keys() -> list[str]:
-    found = aws.client("s3").list_objects_v2(Bucket=BUCKET)
+    found = clients.client("s3").list_objects_v2(Bucket=BUCKET)
     return [item["Key"] for item in found.get("Contents", [])]
 
 

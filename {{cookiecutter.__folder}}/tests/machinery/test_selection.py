@@ -9,10 +9,12 @@ import pytest
 
 from aws_faults import BUCKET, Faults, store
 from earlier_runs import COMMIT, result, write
-from launch import LaunchError, backends, compare, definition, pipeline, project
+from launch import LaunchError, backends, compare
 from launch.backends import execution, sources
-from launch.graph import Pipeline
+from launch.pipelines import definition, pipeline
+from launch.pipelines.graph import Pipeline
 from launch.run import Run
+from launch.settings import project
 from small_pipeline import edit_table
 from test_execution import answer, job, moto_job, state
 

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from committed import commit, git
-from launch import LaunchError, backends, definition, jobs, pipeline, project
-from launch import request as requests
-from launch.options import Launch, parse
+from launch import LaunchError, backends
+from launch.pipelines import definition, pipeline
+from launch.requests import jobs
+from launch.requests import request as requests
+from launch.requests.options import Launch, parse
+from launch.settings import project
 
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 

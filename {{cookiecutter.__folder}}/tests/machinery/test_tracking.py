@@ -11,8 +11,8 @@ import launch as launching
 from aws_faults import BUCKET, Faults, store
 from earlier_runs import COMMIT, result
 from fake_mlflow import Server
-from launch import mlflow_client, tracking
 from launch.__main__ import main
+from launch.commands import mlflow_client, tracking
 from launches import Launches, job_step
 from repositories import add_options
 from test_execution import answer
@@ -24,7 +24,7 @@ ARN = "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/team"
 @pytest.fixture(autouse=True)
 def in_repository(small_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(small_pipeline)
-    monkeypatch.setattr("launch.project.stamp", lambda: COMMIT)
+    monkeypatch.setattr("launch.settings.project.stamp", lambda: COMMIT)
 
 
 def make_data(*words: str) -> int:
@@ -257,7 +257,7 @@ def test_results_that_are_gone_are_reported(
     def fail(*_: object) -> None:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr("launch.results.at", fail)
+    monkeypatch.setattr("launch.history.results.at", fail)
     assert "the disk is gone" in failure(capsys)
 
 
@@ -268,7 +268,7 @@ def test_an_interrupt_is_not_held_back(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("launch.results.at", interrupt)
+    monkeypatch.setattr("launch.history.results.at", interrupt)
     with pytest.raises(KeyboardInterrupt):
         make_data("--run_name", "a")
     printed = capsys.readouterr()

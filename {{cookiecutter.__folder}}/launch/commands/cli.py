@@ -1,0 +1,90 @@
+"""The command lines of ``list``, ``show``, ``logs`` and ``stop``."""
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+
+from {{ cookiecutter.__package_name }} import runtime
+
+from ..history import listing
+from ..run import ExitCode
+from ..settings.parser import Parser
+from ..settings.project import COMMAND
+from . import table
+
+LIMIT = 20
+"""How many entries are listed unless told otherwise."""
+
+_DESCRIPTIONS = {
+    "list": "List what was launched on this machine and on SageMaker, the newest first.",
+    "show": "Show a job or a run of the pipeline: its request, record and outputs, why it failed "
+    "and what to do next.",
+    "logs": "Print the log of a job, or of all jobs of a pipeline, and follow it to its end. "
+    "Ctrl-C ends the following only.",
+    "stop": "Stop a job or a run of the pipeline.",
+}
+
+
+def carry_out(verb: str, argv: Sequence[str]) -> int:
+    """Carry out a command line, and return its exit code; see ``run.ExitCode``.
+
+    Raises:
+        LaunchError: An option is wrong, or a name stands for nothing or for several jobs.
+    """
+    parser = Parser(verb, description=_DESCRIPTIONS[verb])
+    if verb == "list":
+        parser.add_argument(
+            "--limit",
+            type=runtime.at_least(1),
+            default=LIMIT,
+            help=f"how many are listed (default: {LIMIT})",
+        )
+    else:
+        parser.add_argument("name", metavar="NAME", help="a name or its beginning, or a run's name")
+    if verb in ("list", "show"):
+        parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parsed = parser.parse_args(argv)
+    if verb == "list":
+        return _list(parsed.limit, as_json=parsed.json)
+    if verb == "show":
+        return _show(parsed.name, as_json=parsed.json)
+    from . import attach, tracking
+
+    if verb == "stop":
+        attach.stop(parsed.name)
+        return ExitCode.COMPLETED
+    entry = listing.find(parsed.name)
+    run = attach.follow(entry)
+    print(f"{run.status}: {run.name}", flush=True)
+    tracking.log_entry(entry, run)
+    return run.exit_code
+
+
+def _list(limit: int, *, as_json: bool) -> int:
+    found = listing.newest(limit)
+    if as_json:
+        print(json.dumps([entry.to_json() for entry in found.entries], indent=2))
+    elif found.entries:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print(table.text(found.entries, width))
+    else:
+        print(f"nothing was launched yet: `{COMMAND}` says how")
+    if found.problems:
+        print_problems(found.problems)
+    return ExitCode.COMPLETED
+
+
+def _show(name: str, *, as_json: bool) -> int:
+    from . import detail
+
+    details = detail.show(name)
+    print(json.dumps(details.to_json(), indent=2, default=str) if as_json else details)
+    if details.problems:
+        print_problems(details.problems)
+    return ExitCode.COMPLETED
+
+
+def print_problems(problems: Sequence[str]) -> None:
+    """Print what could not be read in one line to standard error."""
+    print(f"not everything is shown: {'; '.join(problems)}", file=sys.stderr, flush=True)
