@@ -1,4 +1,4 @@
-"""Reject a name that is taken, name the ECR repository, commit, and say what comes next."""
+"""Reject a package name that is taken, write aws.env, commit, and print the next steps."""
 
 import os
 import sys
@@ -8,32 +8,32 @@ PACKAGE = "{{ cookiecutter.__package_name }}"
 ECR_REPOSITORY = "{{ cookiecutter.ecr_repository }}"
 BY_CRUFT = bool("{{ 'yes' if '_commit' in cookiecutter }}")
 ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
-# Nothing that the user ignores elsewhere is left out; git tidies up and compresses later.
+# Commit files even if the user's own git configuration ignores them; compress and maintain later.
 SETTINGS = "-c core.excludesFile= -c core.looseCompression=0 -c maintenance.auto=false"
 TODO = "git init -b main && git add --all && git commit -m 'Start from the template'"
-# What distributions in poetry.lock are imported as where that is not their name; a test keeps it
-# complete.
+# Import names of distributions in poetry.lock that differ from their names; a test checks that none
+# is missing.
 IMPORTS = """
 argon2 attr bs4 databricks dateutil dotenv git google ipykernel_launcher jupyter markdown_it mlflow
 mpl_toolkits mypyc nacl opentelemetry py pylab pythonjsonlogger rpds sagemaker sklearn websocket
 xdist yaml zmq
 """
 AWS_ENV = f"""\
-# What this repository uses in AWS, named nowhere else; the environment wins over this file.
+# The AWS resources of this repository. Environment variables have precedence over this file.
 ECR_REPOSITORY={ECR_REPOSITORY}
-# If the repository belongs to another account or region:
+# If the ECR repository belongs to another account or region:
 # ECR_REGISTRY=<account>.dkr.ecr.<region>.amazonaws.com
 AWS_REGION=
 S3_BUCKET=
 SAGEMAKER_ROLE_ARN=
-# To log launches to MLflow as well, the ARN of a tracking server that SageMaker manages:
+# To log launches to MLflow, the ARN of a tracking server on SageMaker:
 # MLFLOW_TRACKING_URI=arn:aws:sagemaker:<region>:<account>:mlflow-tracking-server/<name>
 """
 
 
 def modules() -> set[str]:
-    """Return what an entrypoint or a test could import instead of a package of the same name."""
-    names = {"out"}  # which `launch` makes later
+    """Return the names of modules that could be imported instead of a package of the same name."""
+    names = {"out"}  # `launch` creates this folder later
     names.update(entry.name for entry in os.scandir() if entry.is_dir())
     for top in ("entrypoints", "tests"):
         for _, folders, files in os.walk(top):
@@ -43,21 +43,21 @@ def modules() -> set[str]:
 
 
 def distributions() -> set[str]:
-    """Return what poetry.lock installs, as Python would write the names."""
+    """Return the distributions in poetry.lock, by names that are valid in Python."""
     with open("poetry.lock", encoding="utf-8") as file:
         names = [line.split('"')[1] for line in file if line.startswith('name = "')]
     return {name.lower().replace("-", "_").replace(".", "_") for name in names}
 
 
 def is_taken(package: str) -> bool:
-    """Whether something else here has this name, or a test may have it one day."""
+    """Return whether another module has this name, or a test could have it later."""
     return package.startswith("test_") or package in modules() | distributions() | set(
         IMPORTS.split()
     )
 
 
 def git(*arguments: str) -> int:
-    """Run git here, whatever repository the caller's environment points to."""
+    """Run git in this folder, even if the environment names another repository."""
     env = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
     process = os.posix_spawnp("git", ["git", *SETTINGS.split(), *arguments], env)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
@@ -72,13 +72,13 @@ def inside_work_tree() -> bool:
 
 
 def commit() -> str | None:
-    """Commit everything to a repository of its own; return what is left to do, and why."""
+    """Commit everything to a new repository. On failure, return the reason and what to do."""
     if os.path.lexists(".git"):
-        return "the folder is a git repository already; look at git diff and commit it there"
+        return "the folder is already a git repository; review git diff, and commit the changes"
     if inside_work_tree():
-        return f"the folder lies in another git repository; commit it there, or: {TODO}"
+        return f"the folder is in another git repository; commit it there, or run: {TODO}"
     if BY_CRUFT:
-        return f"its .cruft.json is written after this; once it is there: {TODO}"
+        return f"cruft has not written .cruft.json yet; afterwards, run: {TODO}"
     try:
         for arguments in (
             ("init", "--quiet", "--initial-branch=main"),
@@ -86,14 +86,14 @@ def commit() -> str | None:
             ("commit", "--quiet", "--message", "Start from the template"),
         ):
             if git(*arguments) != 0:
-                return f"git {arguments[0]} failed (see above); fix it, then: {TODO}"
+                return f"git {arguments[0]} failed (see above); fix the error, then run: {TODO}"
     except FileNotFoundError:
-        return f"git is not installed; install it, then: {TODO}"
+        return f"git is not installed; install it, then run: {TODO}"
     return None
 
 
 def is_draft() -> bool:
-    """Whether cruft makes this in a temporary folder, to see how the template has changed."""
+    """Return whether cruft renders to a temporary folder, to compare versions of the template."""
     if not BY_CRUFT:
         return False
     import re
@@ -107,8 +107,8 @@ def is_draft() -> bool:
 def main() -> None:
     if is_taken(PACKAGE):
         sys.exit(
-            f"project_slug {PROJECT!r} must not make the package {PACKAGE!r}, which the project "
-            "uses; for example: churn-model"
+            f"project_slug {PROJECT!r} must not result in the package name {PACKAGE!r}, which the "
+            "project uses; for example: churn-model"
         )
     kept = os.path.exists("aws.env")
     if not kept:
@@ -121,9 +121,9 @@ def main() -> None:
     if todo:
         print(f"none: {todo}")
     else:
-        git("rev-parse", "HEAD")  # as scripts/stamp.sh, since the first commit holds everything
+        git("rev-parse", "HEAD")  # the stamp, because this commit contains all files
     print(f"""\
-ECR repository  {"as aws.env had it" if kept else ECR_REPOSITORY}
+ECR repository  {"see aws.env" if kept else ECR_REPOSITORY}
 
   cd {PROJECT}
   make run

@@ -1,9 +1,9 @@
-"""Reject answers that would break the repository later, and a folder whose files would be lost.
+"""Reject answers that would break the repository, and folders whose files would be lost.
 
-post_gen_project.py rejects names that something in the generated repository has already.
+post_gen_project.py rejects names that are taken in the generated repository.
 """
 
-# Neither json nor re: importing them takes as long as starting Python.
+# Without json and re, because importing them takes as long as starting Python.
 import keyword
 import os
 import sys
@@ -15,22 +15,22 @@ WORD = LOWER_CASE | set("0123456789")
 CONTROL = {chr(code) for code in (*range(32), 0x7F, 0x85, 0x2028, 0x2029, *range(0xD800, 0xE000))}
 
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html
-# A job's name on SageMaker ends with its name here, for which there is room of ten characters, and
-# with the time and six letters of its launch.
+# The name of a job on SageMaker is <slug>-<job>-<time>-<six random characters>, with up to ten
+# characters for <job>.
 MAX_SLUG = 63 - len("-") - 10 - len("-20260131-235959-k3x9q2")
 
 
 def are_words(text: str, separators: str) -> bool:
-    """Whether this is words of lower-case letters and digits, with one separator between two."""
+    """Return whether a text is lower-case words with digits, joined by single separators."""
     for separator in separators:
         text = text.replace(separator, separators[0])
     return all(word and set(word) <= WORD for word in text.split(separators[0]))
 
 
-def refusal(question: str, answer: str, package: str) -> tuple[str, str] | None:
-    """Return the rule that an answer breaks, and an example that follows it."""
+def broken_rule(question: str, answer: str, package: str) -> tuple[str, str] | None:
+    """Return the rule that an answer breaks, with a valid example; None if the answer is valid."""
     if question == "description" and set(answer) & (CONTROL - set("\n\r\t")):
-        return "must not have control characters", "Predicts who cancels."
+        return "must not contain control characters", "Predicts who cancels."
     if question in ("project_name", "author") and set(answer) & CONTROL:
         return "must be text on one line, without control characters", "Churn Model"
     if question in ("project_name", "author") and not answer.strip():
@@ -41,7 +41,7 @@ def refusal(question: str, answer: str, package: str) -> tuple[str, str] | None:
         if len(answer) > MAX_SLUG:
             return f"must have at most {MAX_SLUG} characters, to fit a job's name", "churn-model"
         if keyword.iskeyword(package) or package in sys.stdlib_module_names:
-            return f"must not make the package {package!r}, which is Python's own", "churn-model"
+            return f"must not result in {package!r}, which is Python's own", "churn-model"
     if question == "ecr_repository":
         # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
         if not are_words(answer, "/._-"):
@@ -51,8 +51,8 @@ def refusal(question: str, answer: str, package: str) -> tuple[str, str] | None:
     return None
 
 
-def unsaved() -> str | None:
-    """Return why files that are here would be lost if they were replaced; None if none would be."""
+def unsaved_files() -> str | None:
+    """Return why files in this folder would be lost by overwriting them; None if they are safe."""
     if set(os.listdir()) <= {".git"}:
         return None
     import subprocess
@@ -66,19 +66,20 @@ def unsaved() -> str | None:
 
     try:
         if not git("ls-files"):
-            return "has files that are not in git"
+            return "contains files that are not in git"
         if changes := git("status", "--porcelain", "--untracked-files=all"):
-            return f"has changes that are not committed, such as {changes.splitlines()[0][3:]}"
+            return f"contains changes that are not committed, such as {changes.splitlines()[0][3:]}"
     except FileNotFoundError:
-        return "has files, and git is not installed"
+        return "contains files, and git is not installed"
     return None
 
 
 if __name__ == "__main__":
     for question in ("project_name", "project_slug", "ecr_repository", "description", "author"):
         answer = ANSWERS[question]
-        if found := refusal(question, answer, ANSWERS["__package_name"]):
+        if broken := broken_rule(question, answer, ANSWERS["__package_name"]):
+            rule, example = broken
             shown = answer if len(answer) <= 80 else f"{answer[:77]}..."
-            sys.exit(f"{question} {shown!r} {found[0]}; for example: {found[1]}")
-    if reason := unsaved():
+            sys.exit(f"{question} {shown!r} {rule}; for example: {example}")
+    if reason := unsaved_files():
         sys.exit(f"{os.getcwd()} {reason}: commit them, or generate into another folder")

@@ -186,7 +186,16 @@ def serve(application: Any) -> Iterator[None]:
         RuntimeError: This process serves its account already.
     """
     import schedules  # noqa: F401
-    from moto.cloudformation import models, responses
+    from moto.cloudformation import models, parsing, responses
+
+    delete_resources = parsing.ResourceMap.delete
+
+    def delete(resources: Any) -> None:
+        """Keep what a policy retains; moto only knows the policy ``Retain``."""
+        for part in resources._resource_json_map.values():
+            if part.get("DeletionPolicy") == "RetainExceptOnCreate":
+                part["DeletionPolicy"] = "Retain"
+        delete_resources(resources)
 
     if not _in_use.acquire(blocking=False):
         raise RuntimeError("another fixture serves the account: mark this test `own_account`")
@@ -195,6 +204,7 @@ def serve(application: Any) -> Iterator[None]:
     thread = threading.Thread(target=server.serve_forever)
     with (
         mock.patch.object(models.ChangeSet, "apply", _apply),
+        mock.patch.object(parsing.ResourceMap, "delete", delete),
         # CloudFormation refuses an update without changes, but makes an empty change set of it.
         mock.patch.object(responses.CloudFormationResponse, "_validate_different_update"),
     ):

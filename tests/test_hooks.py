@@ -72,8 +72,8 @@ def functions(hook: str) -> dict[str, Any]:
     return scope
 
 
-def refusal(question: str, answer: str, package: str) -> object:
-    return functions(PRE_HOOK)["refusal"](question, answer, package)
+def broken_rule(question: str, answer: str, package: str) -> object:
+    return functions(PRE_HOOK)["broken_rule"](question, answer, package)
 
 
 def not_taken(project: Path, names: Iterable[str]) -> list[str]:
@@ -101,7 +101,7 @@ def test_bad_answer_is_refused(
     assert not list(tmp_path.glob("cookies/*/*"))
 
     example = message.rpartition("for example: ")[2]
-    assert refusal(question, example, example.replace("-", "_")) is None
+    assert broken_rule(question, example, example.replace("-", "_")) is None
 
 
 SLUG_PATTERN = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
@@ -113,8 +113,8 @@ ECR_PATTERN = r"(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*"
 @given(st.text("az09-_./ AZ\né٣", max_size=8))
 def test_names_are_those_of_the_documented_patterns(name: str) -> None:
     slug, ecr = (re.fullmatch(pattern, name) for pattern in (SLUG_PATTERN, ECR_PATTERN))
-    assert (refusal("project_slug", name, "package") is None) == bool(slug)
-    assert (refusal("ecr_repository", name, "package") is None) == bool(ecr and len(name) >= 2)
+    assert (broken_rule("project_slug", name, "package") is None) == bool(slug)
+    assert (broken_rule("ecr_repository", name, "package") is None) == bool(ecr and len(name) >= 2)
 
 
 @pytest.mark.parametrize("path", ["team/churn", "made/../victim", "./victim/"])
@@ -157,8 +157,8 @@ def test_every_name_of_the_project_is_refused(generated: Path) -> None:
 
 
 def test_a_slug_leaves_room_for_the_name_of_a_job() -> None:
-    assert refusal("project_slug", "x" * MAX_SLUG, "package") is None
-    assert refusal("project_slug", "x" * (MAX_SLUG + 1), "package") is not None
+    assert broken_rule("project_slug", "x" * MAX_SLUG, "package") is None
+    assert broken_rule("project_slug", "x" * (MAX_SLUG + 1), "package") is not None
 
 
 def test_every_locked_distribution_is_refused(generated: Path) -> None:
@@ -247,7 +247,7 @@ def test_without_an_identity(bake_in: BakeIn, tmp_path: Path, generated: Path) -
     )
     assert is_complete(project, generated)
     assert "git commit failed" in output
-    todo = re.search("fix it, then: (.*)", output)
+    todo = re.search("fix the error, then run: (.*)", output)
     assert todo
     run(project, "sh", "-c", todo[1])
     assert run(project, "git", "status", "--porcelain") == ""
@@ -301,7 +301,7 @@ def test_generating_into_an_own_repository_replaces_what_it_has_a_copy_of(
     head = run(own, "git", "rev-parse", "HEAD")
 
     _, output = bake_in(tmp_path, "overwrite_if_exists")
-    assert "repository already" in output
+    assert "already a git repository" in output
     assert run(own, "git", "rev-parse", "HEAD") == head
     assert run(own, "git", "show", "HEAD:README.md") == "own"
     assert (own / "README.md").read_text() != "own"

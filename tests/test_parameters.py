@@ -31,9 +31,9 @@ def script() -> ModuleType:
 
 
 def values(script: ModuleType, text: str) -> dict[str, str]:
-    place = script.Place("aws", "eu-west-1", ACCOUNT)
+    target = script.Target("aws", "eu-west-1", ACCOUNT)
     content, template = tomllib.loads(text), resolved.STACK.read_text()
-    found: dict[str, str] = script.parameters(content, template, FACTS, place)
+    found: dict[str, str] = script.parameters(content, template, FACTS, target)
     return found
 
 
@@ -148,7 +148,7 @@ def test_paths_to_read_become_what_policies_take(
         ("[stack]\nRunDays = true", "RunDays must be a whole number"),
         ("[stack]\nRunDays = 7", "RunDays must be at least 31"),
         ("[stack]\nBucketVersioning = 'true'", "BucketVersioning must be true or false"),
-        ("[stack]\nRolePath = 'models'", "RolePath does not accept 'models'; .*/machine-learning/"),
+        ("[stack]\nRolePath = 'models'", "RolePath does not accept 'models'. .*/machine-learning/"),
         ("[stack]\nSchedule = '0 6 * * *'", r"Schedule does not accept .* cron\("),
         ('[stack]\nGitHubBranch = "a\\nb"', "GitHubBranch must be a text"),
         ("[stack]\nReadPaths = 'lake'", "ReadPaths must be a list"),

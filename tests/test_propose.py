@@ -1,14 +1,14 @@
-"""What the workflows propose as a pull request, with a local remote and GitHub CLI."""
+"""Pull requests of the workflows, with a local remote and a fake GitHub CLI."""
 
 import os
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import fails, run
+from conftest import TEMPLATE, fails, run
 
 BRANCH = "template-update"
-TITLE = "Take the template's newest version"
+TITLE = "Apply the newest version of the template"
 GH = """\
 #!/bin/sh
 echo "$@" >>"$CALLS"
@@ -20,7 +20,7 @@ esac
 
 @pytest.fixture
 def clone(generated: Path, tmp_path: Path) -> Path:
-    """A clone of the repository; it pushes to ``remote`` and has a GitHub CLI that notes calls."""
+    """A clone of the repository that pushes to ``remote``; a GitHub CLI that records its calls."""
     run(tmp_path, "git", "clone", "--quiet", "--bare", str(generated), "remote")
     run(tmp_path, "git", "clone", "--quiet", "remote", "clone")
     (tmp_path / "bin").mkdir()
@@ -31,8 +31,24 @@ def clone(generated: Path, tmp_path: Path) -> Path:
     return tmp_path / "clone"
 
 
+def commands(job: str) -> list[str]:
+    """The commands of a job of the workflow that updates the template."""
+    steps = yaml.safe_load((TEMPLATE / ".github/workflows/update.yml").read_text())["jobs"][job][
+        "steps"
+    ]
+    return [step["run"] for step in steps if "run" in step]
+
+
+def make_patch(clone: Path) -> Path:
+    """Run the command by which the first job saves its changes, and undo them for the second."""
+    (command,) = [line for line in commands("update") if "git diff" in line]
+    run(clone, "bash", "-e", "-c", command, RUNNER_TEMP=str(clone.parent))
+    run(clone, "git", "reset", "--quiet", "--hard")
+    return clone.parent / "changes.patch"
+
+
 def propose(clone: Path) -> list[str]:
-    """Run the script, and return the calls of the GitHub CLI."""
+    """Save the changes, propose them, and return the calls of the GitHub CLI."""
     folder = clone.parent
     (folder / "calls").write_text("")
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
@@ -41,6 +57,7 @@ def propose(clone: Path) -> list[str]:
         "scripts/propose.sh",
         BRANCH,
         TITLE,
+        str(make_patch(clone)),
         PATH=path,
         CALLS=str(folder / "calls"),
         OPEN=str(folder / "open"),
@@ -63,14 +80,26 @@ def test_a_change_becomes_a_pull_request(clone: Path) -> None:
     (clone / "Makefile").write_text("changed")
     (clone / "new.txt").write_text("new")
     (clone / "README.md.rej").write_text("rejected")
+    with (clone / "Dockerfile").open("a") as file:
+        file.write("<<<<<<< ours\n=======\n>>>>>>> theirs\n")
     calls = propose(clone)
     (created,) = [call for call in calls if call.startswith("pr create")]
     assert f"--head {BRANCH} --title {TITLE} " in created
-    assert "README.md" in "\n".join(calls)
+    assert {"README.md", "Dockerfile"} <= set(calls)
+    assert "Makefile" not in calls
     remote = clone.parent / "remote"
     changed = run(remote, "git", "diff", "--name-only", "main", BRANCH).split()
-    assert changed == ["Makefile", "README.md.rej", "new.txt"]
+    assert changed == ["Dockerfile", "Makefile", "README.md.rej", "new.txt"]
     assert run(remote, "git", "rev-parse", "main") == before
+
+
+def test_no_code_of_the_patch_is_run(clone: Path) -> None:
+    """The first job runs code of others; only the second may write to the repository."""
+    script = clone / "scripts" / "propose.sh"
+    script.write_text(f"#!/bin/sh\n: > {clone.parent / 'stolen'}\n" * 500)
+    propose(clone)
+    assert BRANCH in branches(clone)
+    assert not (clone.parent / "stolen").exists()
 
 
 def test_an_open_pull_request_is_updated(clone: Path) -> None:
@@ -97,7 +126,8 @@ def test_a_commit_of_a_reviewer_is_kept(clone: Path, tmp_path: Path) -> None:
     (clone / "Makefile").write_text("changed again")
     path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
     settings = {"PATH": path, "CALLS": os.devnull, "OPEN": os.devnull}
-    said = fails(clone, "scripts/propose.sh", BRANCH, TITLE, **settings)
+    patch = str(make_patch(clone))
+    said = fails(clone, "scripts/propose.sh", BRANCH, TITLE, patch, **settings)
     assert "tests@localhost" in said
     assert "delete the branch" in said
     assert run(tmp_path / "remote", "git", "show", f"{BRANCH}:Makefile") == "corrected"

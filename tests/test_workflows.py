@@ -21,10 +21,9 @@ WORKFLOWS = sorted(
 )
 RIGHTS = {
     "push": {"contents": "read", "id-token": "write"},
-    "update": {"contents": "write", "pull-requests": "write"},
-    "upgrade": {"contents": "write", "pull-requests": "write"},
+    "propose": {"contents": "write", "pull-requests": "write"},
 }
-"""What a job of this name needs besides checking out."""
+"""The permissions of jobs that do more than check out."""
 GITLAB = ".gitlab-ci.yml"
 JOBS = yaml.safe_load((TEMPLATE / ".github/workflows/ci.yml").read_text())["jobs"]
 
@@ -94,6 +93,16 @@ def test_rights_are_given_to_jobs_one_by_one(workflow: Path) -> None:
         assert job["permissions"] == RIGHTS.get(name, {"contents": "read"})
 
 
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=of)
+def test_jobs_with_more_permissions_run_no_code_of_packages(workflow: Path) -> None:
+    """They run git, docker, the CLIs of AWS and GitHub, and the scripts of the repository."""
+    for name, job in yaml.safe_load(workflow.read_text())["jobs"].items():
+        if name in RIGHTS:
+            lines = [step["run"] for step in job["steps"] if "run" in step]
+            targets = {target for line in lines for target in re.findall(r"\bmake (\S+)", line)}
+            assert targets <= {"push"}
+
+
 def test_every_action_is_one_commit_with_its_version() -> None:
     text = "".join(workflow.read_text() for workflow in WORKFLOWS)
     used = re.findall(r"uses: (\S+?)@(.*)", text)
@@ -123,7 +132,9 @@ def test_python_is_that_of_the_image() -> None:
             chosen = [
                 step["with"] for step in job["steps"] if "setup-python" in step.get("uses", "")
             ]
-            assert chosen == [{"python-version-file": ".python-version"}], workflow
+            runs = " ".join(step.get("run", "") for step in job["steps"])
+            needed = "make" in runs.replace("make push", "")
+            assert chosen == [{"python-version-file": ".python-version"}] * needed, workflow
     base = (TEMPLATE / "Dockerfile").read_text()
     assert not re.search(r"\bpython:?\d", base)
 
@@ -135,15 +146,43 @@ def test_the_history_of_the_image_is_checked_out(job: str) -> None:
     assert checkout["with"]["fetch-depth"] == 0
 
 
-def test_an_image_is_pushed_from_main_alone_and_with_no_stored_key() -> None:
-    conditions = JOBS["push"]["if"].split(" && ")
-    assert {"github.event_name == 'push'", "github.ref == 'refs/heads/main'"} < set(conditions)
-    assert "vars.AWS_ROLE_ARN != ''" in conditions
+def test_an_image_is_pushed_from_the_default_branch_alone_and_with_no_stored_key() -> None:
+    (save,) = [step for step in JOBS["image"]["steps"] if step.get("id") == "save"]
+    assert set(save["if"].split(" && ")) == {
+        "github.event_name == 'push'",
+        "github.ref_name == github.event.repository.default_branch",
+        "vars.AWS_ROLE_ARN != ''",
+    }
+    assert JOBS["image"]["outputs"] == {"saved": "${{ steps.save.outcome }}"}
+    assert JOBS["push"]["if"] == "needs.image.outputs.saved == 'success'"
     assert JOBS["push"]["needs"] == [name for name in JOBS if name != "push"]
     stored = {
         name for file in WORKFLOWS for name in re.findall(r"secrets\.(\w+)", file.read_text())
     }
-    assert stored <= {"TEMPLATE_TOKEN"}  # of GitHub, to propose an update of a workflow
+    # Of GitHub: to propose an update of a workflow, and to read a private template.
+    assert stored <= {"TEMPLATE_TOKEN", "TEMPLATE_READ_TOKEN"}
+
+
+def login() -> str:
+    """The command that lets the first job of the update read a private template."""
+    jobs = yaml.safe_load((TEMPLATE / ".github/workflows/update.yml").read_text())["jobs"]
+    (step,) = [step for step in jobs["update"]["steps"] if "TOKEN" in step.get("env", {})]
+    assert "secrets.TEMPLATE_READ_TOKEN" in step["env"]["TOKEN"]
+    return str(step["run"])
+
+
+@pytest.mark.parametrize(
+    ("token", "address"),
+    [
+        ("t0ken", "https://x-access-token:t0ken@github.com/team/template"),
+        ("", "https://github.com/team/template"),
+    ],
+)
+def test_a_private_template_can_be_read(tmp_path: Path, token: str, address: str) -> None:
+    env = {"HOME": str(tmp_path), "GIT_CONFIG_GLOBAL": str(tmp_path / "config"), "TOKEN": token}
+    run(tmp_path, "bash", "-e", "-c", login(), **env)
+    command = ("git", "ls-remote", "--get-url", "https://github.com/team/template")
+    assert run(tmp_path, *command, **env).strip() == address
 
 
 @pytest.fixture
@@ -174,7 +213,8 @@ def aws(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_tests_are_those_that_run_by_hand() -> None:
     """Another test runs these, and what the image's job runs, in generated projects."""
     assert commands("test") == ["make lint", "make test"]
-    assert commands("image") == ["make image", "make run-image"]
+    *made, _save = commands("image")
+    assert made == ["make image", "make run-image"]
 
 
 @pytest.mark.slow
@@ -185,9 +225,17 @@ def test_commands_of_the_push_leave_an_image_in_ecr(checkout: Path, aws: dict[st
     (checkout / "aws.env").write_text(settings.replace("REGION=", 'REGION = "eu-west-3" # ours'))
     run(checkout, "git", "commit", "--quiet", "--all", "--message", "Region")
     outputs = checkout.parent / "outputs"
-    env = aws | {"CI": "true", "GITHUB_OUTPUT": str(outputs)}
+    env = aws | {
+        "CI": "true",
+        "GITHUB_OUTPUT": str(outputs),
+        "RUNNER_TEMP": str(checkout.parent),
+    }
+    build, _run, save = commands("image")
     *before, push = commands("push")
     with registry.images_of(checkout):
+        for line in (build, save):
+            run(checkout, "bash", "-e", "-c", line, **env)
+    with registry.images_of(checkout):  # the second job starts without the image
         for line in before:
             run(checkout, "bash", "-e", "-c", line, **env | {"AWS_REGION": ""})
         said = run(checkout, "bash", "-e", "-c", push, **env)

@@ -1,4 +1,4 @@
-"""Turn the raw tables into a training and a test set."""
+"""Split the raw tables into a training and a test set."""
 
 import argparse
 from pathlib import Path
@@ -24,11 +24,9 @@ def build_parser() -> runtime.JobParser:
         "--test_fraction",
         type=runtime.fraction,
         default=0.2,
-        help="share of the rows that goes to the test set",
+        help="share of the rows in the test set, between 0 and 1",
     )
-    parser.add_argument(
-        "--seed", type=runtime.at_least(0), default=0, help="another seed is another split"
-    )
+    parser.add_argument("--seed", type=runtime.at_least(0), default=0, help="seed of the split")
     return parser
 
 

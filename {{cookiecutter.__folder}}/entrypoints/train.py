@@ -1,4 +1,4 @@
-"""Fit the model with the best trial's parameters and measure it on the test set."""
+"""Fit the model with the best parameters and measure it on the test set."""
 
 import argparse
 from pathlib import Path
@@ -18,7 +18,7 @@ def build_parser() -> runtime.JobParser:
         "--trials_path",
         type=runtime.finished_output,
         default=Path(runtime.INPUT, "trials"),
-        help="folder written by tune; without it the model keeps its default parameters",
+        help="folder written by tune; without it, the model has its default parameters",
     )
     parser.add_argument(
         "--output_path",

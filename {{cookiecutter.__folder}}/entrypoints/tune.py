@@ -1,4 +1,4 @@
-"""Try parameters of the model by cross-validation on the training set."""
+"""Search for the best parameters of the model by cross-validation on the training set."""
 
 import argparse
 from pathlib import Path
@@ -21,7 +21,7 @@ def build_parser() -> runtime.JobParser:
         help="folder for the trials, one file each",
     )
     parser.add_argument(
-        "--trials", type=runtime.at_least(1), default=12, help="how many parameters to try"
+        "--trials", type=runtime.at_least(1), default=12, help="number of parameters to try"
     )
     parser.add_argument(
         "--folds", type=runtime.at_least(2), default=5, help="folds of the cross-validation"

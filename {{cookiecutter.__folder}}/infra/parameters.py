@@ -1,11 +1,12 @@
-"""Prints the parameters of ``stack.yaml``, as ``NAME=value``, one per line.
+"""Prints the parameters of ``stack.yaml`` as ``NAME=value``, one per line.
 
 The values come from ``launch.toml``: from the table ``[stack]``, by the names of the parameters,
-and from what the requests say about the network and encryption. Every parameter is printed, with
-the template's default if the file does not set it: CloudFormation would otherwise keep the value of
-the last deployment.
+and from the network and encryption settings of the requests. Parameters that the file does not set
+are printed with the default of the template. Otherwise, CloudFormation would keep the value of the
+last deployment.
 
-``scripts/stack.sh`` runs this before anything is installed, so it needs the standard library only.
+``scripts/stack.sh`` may run this before packages are installed, so it only uses the standard
+library.
 """
 
 import argparse
@@ -30,9 +31,9 @@ SET_ELSEWHERE = {
     "RepositoryName": "ECR_REPOSITORY in aws.env",
     "RegistryAccount": "ECR_REGISTRY in aws.env",
     "RegistryRegion": "ECR_REGISTRY in aws.env",
-    "RepositoryExists": "what is in the account",
-    "BucketExists": "what is in the account",
-    "GitHubExists": "what is in the account",
+    "RepositoryExists": "the account",
+    "BucketExists": "the account",
+    "GitHubExists": "the account",
     "Subnets": f"Subnets of [request.{'.'.join(VPC)}]",
     "SecurityGroups": f"SecurityGroupIds of [request.{'.'.join(VPC)}]",
     "OutputKeys": f"KmsKeyId of [request.{OUTPUT_KEY[0]}]",
@@ -44,11 +45,11 @@ SET_ELSEWHERE = {
 
 
 class ParameterError(Exception):
-    """A value in ``launch.toml`` cannot be a parameter; the text is shown to the user as it is."""
+    """A value in ``launch.toml`` is invalid. Users see the text unchanged."""
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where the stack is deployed."""
 
     partition: str
@@ -59,8 +60,8 @@ class Place:
 def declared(template: str) -> dict[str, dict[str, str]]:
     """Return the attributes of each parameter of a template, as text.
 
-    The standard library cannot read YAML. This reads the parameters as ``stack.yaml`` writes them:
-    one attribute per line.
+    The standard library cannot parse YAML. This function expects parameters in the format of
+    ``stack.yaml``, with one attribute per line.
     """
     section = re.search(r"^Parameters:\n(.*?)^\S", template, flags=re.MULTILINE | re.DOTALL)
     found: dict[str, dict[str, str]] = {}
@@ -78,18 +79,18 @@ def parameters(
     content: Mapping[str, Any],
     template: str,
     facts: Mapping[str, str],
-    place: Place,
+    target: Target,
 ) -> dict[str, str]:
     """Return the value of every parameter.
 
     Args:
-        content: What ``launch.toml`` says.
+        content: The content of ``launch.toml``.
         template: The text of ``stack.yaml``.
-        facts: Values that do not come from ``launch.toml``; ``[stack]`` can set another bucket.
-        place: Where the stack is deployed.
+        facts: Values that do not come from ``launch.toml``; ``[stack]`` can replace the bucket.
+        target: Where the stack is deployed.
 
     Raises:
-        ParameterError: A value is not what its parameter accepts, or there is no such parameter.
+        ParameterError: A parameter does not exist, or does not accept its value.
     """
     known = declared(template)
     values = {name: each["Default"] for name, each in known.items() if "Default" in each}
@@ -101,7 +102,9 @@ def parameters(
         if name not in known:
             settable = sorted(known.keys() - SET_ELSEWHERE.keys())
             similar = difflib.get_close_matches(name, settable, n=1)
-            advice = f"did you mean {similar[0]}?" if similar else f"there are {_listed(settable)}"
+            advice = (
+                f"did you mean {similar[0]}?" if similar else f"there are {', '.join(settable)}"
+            )
             raise ParameterError(f"[stack] has no parameter {name}; {advice}")
     values |= {
         name: _text(name, value, known[name])
@@ -109,22 +112,22 @@ def parameters(
         if name != "ReadPaths"
     }
     requests = list(_requests(content))
-    ec2 = f"arn:{place.partition}:ec2:{place.region}:*"  # another account may share its subnets
+    ec2 = f"arn:{target.partition}:ec2:{target.region}:*"  # another account may share its subnets
     derived = {
         "Subnets": [f"{ec2}:subnet/{name}" for name in _collect(requests, *VPC, "Subnets")],
         "SecurityGroups": [
             f"{ec2}:security-group/{name}" for name in _collect(requests, *VPC, "SecurityGroupIds")
         ],
-        "OutputKeys": [_key_arn(key, place) for key in _collect(requests, *OUTPUT_KEY)],
-        "VolumeKeys": [_key_arn(key, place) for key in _collect(requests, *VOLUME_KEY)],
-        "ReadKeys": [_key_arn(key, place) for key in _items("ReadKeys", stack)],
-        **_readable(_items("ReadPaths", stack), place),
+        "OutputKeys": [_key_arn(key, target) for key in _collect(requests, *OUTPUT_KEY)],
+        "VolumeKeys": [_key_arn(key, target) for key in _collect(requests, *VOLUME_KEY)],
+        "ReadKeys": [_key_arn(key, target) for key in _items("ReadKeys", stack)],
+        **_readable(_items("ReadPaths", stack), target),
     }
     return values | {name: ",".join(dict.fromkeys(items)) for name, items in derived.items()}
 
 
 def _text(name: str, value: Any, parameter: Mapping[str, str]) -> str:
-    """Return a value of TOML as CloudFormation takes it."""
+    """Convert a value of ``[stack]`` to the text that CloudFormation expects."""
     if "AllowedValues" in parameter:
         if not isinstance(value, bool):
             raise ParameterError(f"[stack] {name} must be true or false, without quotes: {value!r}")
@@ -143,12 +146,12 @@ def _text(name: str, value: Any, parameter: Mapping[str, str]) -> str:
         raise ParameterError(f"[stack] {name} must be a text in quotes, on one line: {value!r}")
     if not re.fullmatch(parameter.get("AllowedPattern", ".*"), value):
         meaning = parameter.get("Description", parameter.get("AllowedPattern"))
-        raise ParameterError(f"[stack] {name} does not accept {value!r}; it means: {meaning}")
+        raise ParameterError(f"[stack] {name} does not accept {value!r}. {name}: {meaning}")
     return value
 
 
 def _items(name: str, table: Mapping[str, Any]) -> list[str]:
-    """Return the texts of a list in ``[stack]``; none if it is missing."""
+    """Return a list of ``[stack]``; empty if it is not set."""
     items = table.get(name, [])
     if not isinstance(items, list) or not all(
         isinstance(item, str) and item.isprintable() and item and "," not in item for item in items
@@ -158,7 +161,7 @@ def _items(name: str, table: Mapping[str, Any]) -> list[str]:
 
 
 def _requests(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Return the request of all jobs and those of single jobs, with the name of their table."""
+    """Yield the tables with the request of all jobs and those of single jobs, with their names."""
     yield "request", _table(content, "request", "")
     jobs = _table(content, "job", "")
     for job in jobs:
@@ -166,8 +169,8 @@ def _requests(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
 
 
 def _collect(requests: Iterable[tuple[str, Mapping[str, Any]]], *path: str) -> list[str]:
-    """Return what all requests have at a path, each value once."""
-    found: list[str] = []
+    """Return the values at a path of all requests, without duplicates."""
+    values: list[str] = []
     for name, table in requests:
         prefix = f"{name}."
         for key in path[:-1]:
@@ -178,9 +181,9 @@ def _collect(requests: Iterable[tuple[str, Mapping[str, Any]]], *path: str) -> l
         if not isinstance(items, list) or not all(
             isinstance(item, str) and re.fullmatch(r"[\w:/-]+", item) for item in items
         ):
-            raise ParameterError(f"{prefix}{path[-1]} must name resources of AWS: {value!r}")
-        found += items
-    return list(dict.fromkeys(found))
+            raise ParameterError(f"{prefix}{path[-1]} must be IDs or ARNs of resources: {value!r}")
+        values += items
+    return list(dict.fromkeys(values))
 
 
 def _table(parent: Mapping[str, Any], key: str, prefix: str) -> Mapping[str, Any]:
@@ -190,20 +193,20 @@ def _table(parent: Mapping[str, Any], key: str, prefix: str) -> Mapping[str, Any
     return table
 
 
-def _key_arn(key: str, place: Place) -> str:
-    """Return the ARN of a KMS key, which policies name it by."""
+def _key_arn(key: str, target: Target) -> str:
+    """Return the ARN of a KMS key, because policies accept nothing else."""
     if re.fullmatch(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[\w-]+", key):
         return key
     if re.fullmatch(r"mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", key):
-        return f"arn:{place.partition}:kms:{place.region}:{place.account}:key/{key}"
+        return f"arn:{target.partition}:kms:{target.region}:{target.account}:key/{key}"
     raise ParameterError(
         f"{key} is not the ID or ARN of a KMS key, and policies accept no aliases. To see the ARN: "
         f"aws kms describe-key --key-id {key} --query KeyMetadata.Arn"
     )
 
 
-def _readable(paths: Iterable[str], place: Place) -> dict[str, list[str]]:
-    """Return the parameters that let the roles list and read ``bucket`` or ``bucket/prefix``."""
+def _readable(paths: Iterable[str], target: Target) -> dict[str, list[str]]:
+    """Return the parameters that allow the roles to list and read these buckets or prefixes."""
     objects, buckets, prefixes = [], [], []
     for path in paths:
         bucket, _, prefix = path.removeprefix("s3://").partition("/")
@@ -211,16 +214,12 @@ def _readable(paths: Iterable[str], place: Place) -> dict[str, list[str]]:
             raise ParameterError(
                 f"[stack] ReadPaths: {path!r} must be a bucket or bucket/prefix, without wildcards"
             )
-        buckets.append(f"arn:{place.partition}:s3:::{bucket}")
-        objects.append(f"arn:{place.partition}:s3:::{bucket}/{prefix}*")
+        buckets.append(f"arn:{target.partition}:s3:::{bucket}")
+        objects.append(f"arn:{target.partition}:s3:::{bucket}/{prefix}*")
         prefixes.append(f"{prefix}*")
-        if prefix.endswith("/"):  # launch also looks whether there is an object of this name
+        if prefix.endswith("/"):  # launch also checks for an object of this name
             prefixes.append(prefix.rstrip("/"))
     return {"ReadPaths": objects, "ReadBuckets": buckets, "ReadPrefixes": prefixes}
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 def main() -> None:
@@ -229,14 +228,14 @@ def main() -> None:
         parser.add_argument(option, required=True)
     parser.add_argument("facts", nargs="*", metavar="NAME=value")
     options = parser.parse_args()
-    place = Place(options.partition, options.region, options.account)
+    target = Target(options.partition, options.region, options.account)
     try:
-        # As launch reads it: a repository need not have the file.
+        # As in launch/, the file is optional.
         path = ROOT / FILE
         content = tomllib.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
         template = (ROOT / "infra" / "stack.yaml").read_text(encoding="utf-8")
         facts = dict(fact.split("=", 1) for fact in options.facts)
-        values = parameters(content, template, facts, place)
+        values = parameters(content, template, facts, target)
     except (ParameterError, OSError, ValueError) as error:
         sys.exit(f"{FILE}: {error}")
     for name, value in values.items():

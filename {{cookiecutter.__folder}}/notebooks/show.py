@@ -1,4 +1,4 @@
-"""Shows results in a notebook without knowing what they are: tables, images and plots."""
+"""Shows the results of any jobs in a notebook, as tables, images and plots."""
 
 import html
 import json
@@ -14,27 +14,27 @@ from IPython.display import HTML, display
 from launch.commands.comparison import Comparison
 from launch.settings.metric import Metric
 
-ROWS = 20
-"""Of a table; the others are counted."""
-BYTES = 1_000_000
-"""Of a JSON file; larger ones are not shown."""
-CELLS = 100
-"""Of a matrix whose numbers are written into its image."""
+MAX_ROWS = 20
+"""How many rows of a table are shown."""
+MAX_BYTES = 1_000_000
+"""The size of the largest JSON file that is shown."""
+MAX_CELLS = 100
+"""The size of the largest matrix that is shown with its numbers."""
 
 
 def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Show the first rows as a table, with a column for each key."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = [[str(column) for column in columns]]
-    lines += [[_to_text(row.get(column, "")) for column in columns] for row in rows[:ROWS]]
+    lines += [[_to_text(row.get(column, "")) for column in columns] for row in rows[:MAX_ROWS]]
     cells = ["".join(f"<td>{html.escape(text)}</td>" for text in line) for line in lines]
     cells[0] = cells[0].replace("td>", "th>")
-    more = f"<p>… and {len(rows) - ROWS} more</p>" if len(rows) > ROWS else ""
+    more = f"<p>… and {len(rows) - MAX_ROWS} more</p>" if len(rows) > MAX_ROWS else ""
     display(HTML(f"<table>{''.join(f'<tr>{line}</tr>' for line in cells)}</table>{more}"))
 
 
 def show_files(folder: Path) -> None:
-    """Show which files a folder has."""
+    """Show the names and sizes of the files in a folder."""
     files = [(file.relative_to(folder).as_posix(), file.stat().st_size) for file in _files(folder)]
     show_table([{"file": name, "bytes": size} for name, size in files])
 
@@ -51,7 +51,7 @@ def show_metric(metric: Metric, value: float) -> None:
 
 
 def show_metric_over_runs(metric: Metric, comparison: Comparison) -> None:
-    """Show the metric of each run that has it, in the order of the runs, with its limit."""
+    """Plot the metric of each run that has it, with its limit as a line."""
     numbers = {
         run.name: run.metrics[comparison.metric]
         for run in comparison.runs
@@ -68,26 +68,26 @@ def show_metric_over_runs(metric: Metric, comparison: Comparison) -> None:
 
 
 def show_json(folder: Path) -> None:
-    """Show the JSON files of a folder, without the records of its jobs.
+    """Show the JSON files of a folder, except for records of jobs.
 
-    Several objects next to each other become a table with a row for each, and plots of their
-    numbers. Files that are not JSON, or large, are left out.
+    If a folder contains several objects, they are shown as a table with one row each, and their
+    numbers are plotted. Files that are large or not valid JSON are left out.
     """
     contents: dict[Path, dict[str, Any]] = defaultdict(dict)
     records = [*folder.glob("job.json"), *folder.glob("job-*.json")]
     for file in _files(folder):
-        if file.suffix == ".json" and file not in records and file.stat().st_size <= BYTES:
+        if file.suffix == ".json" and file not in records and file.stat().st_size <= MAX_BYTES:
             with suppress(ValueError):
                 contents[file.parent][file.name] = json.loads(file.read_text(encoding="utf-8"))
     for parent, by_name in contents.items():
-        place = parent.relative_to(folder)
+        path = parent.relative_to(folder)
         if len(by_name) > 1 and all(isinstance(content, dict) for content in by_name.values()):
-            _show_title((place / "*.json").as_posix())
+            _show_title((path / "*.json").as_posix())
             show_table([{"file": name} | content for name, content in by_name.items()])
             _plot_numbers(list(by_name.values()))
             continue
         for name, content in by_name.items():
-            _show_title((place / name).as_posix())
+            _show_title((path / name).as_posix())
             _show_value("", content, {})
 
 
@@ -104,7 +104,7 @@ def _to_text(value: Any) -> str:
 
 
 def _show_value(key: str, value: Any, parent: Mapping[str, Any]) -> None:
-    """Show a value of JSON by its kind; ``parent`` is the object that has it under ``key``."""
+    """Show a JSON value according to its type; ``parent`` is the object with this ``key``."""
     if _is_matrix(value):
         _show_matrix(key, value, parent)
     elif isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
@@ -121,7 +121,7 @@ def _show_value(key: str, value: Any, parent: Mapping[str, Any]) -> None:
 
 
 def _is_matrix(value: Any) -> bool:
-    """Whether a value has rows of numbers that are equally long."""
+    """Return whether a value is a list of rows of numbers with the same length."""
     return (
         isinstance(value, list)
         and len(value) > 0
@@ -131,7 +131,7 @@ def _is_matrix(value: Any) -> bool:
 
 
 def _show_matrix(key: str, matrix: Sequence[Sequence[float]], parent: Mapping[str, Any]) -> None:
-    """Show a matrix as an image, with a list of texts that is as long as a side as its labels."""
+    """Show a matrix as an image. Lists of texts in ``parent`` that fit a side become its labels."""
     _, axes = plt.subplots()
     axes.imshow(matrix, cmap="Blues")
     axes.set(title=key)
@@ -139,7 +139,7 @@ def _show_matrix(key: str, matrix: Sequence[Sequence[float]], parent: Mapping[st
         for texts in parent.values():
             if isinstance(texts, list) and [type(text) for text in texts] == [str] * length:
                 set_ticks(range(length), texts)
-    if len(matrix) * len(matrix[0]) <= CELLS:
+    if len(matrix) * len(matrix[0]) <= MAX_CELLS:
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7}
         for y, row in enumerate(matrix):
             for x, number in enumerate(row):
@@ -148,7 +148,7 @@ def _show_matrix(key: str, matrix: Sequence[Sequence[float]], parent: Mapping[st
 
 
 def _plot_numbers(objects: Sequence[Mapping[str, Any]]) -> None:
-    """Plot each number that all objects have, except one that only counts them."""
+    """Plot each number that all objects have, except for numbers that only count the objects."""
     for key in objects[0]:
         numbers = [each[key] for each in objects if type(each.get(key)) in (int, float)]
         if len(numbers) == len(objects) and numbers != list(range(len(objects))):

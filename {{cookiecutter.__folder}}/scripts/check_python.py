@@ -1,7 +1,7 @@
-"""Stop unless pyproject.toml allows this Python: check_python.py ADVICE.
+"""Check that pyproject.toml allows this Python: check_python.py ADVICE.
 
-Poetry exports an empty list of packages for any other, without an error. In the advice,
-``{python}`` stands for a Python that is allowed.
+For other versions, Poetry exports an empty list of packages without an error. In the advice,
+``{python}`` is replaced by an allowed version.
 """
 
 import platform
@@ -28,7 +28,7 @@ def main(advice: str) -> None:
 
 
 def read_requirement() -> tuple[str, SpecifierSet]:
-    """Return ``requires-python`` as text and parsed; exit with a message if that is impossible."""
+    """Return ``requires-python`` as text and parsed; exit with a message if it is invalid."""
     try:
         settings = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:

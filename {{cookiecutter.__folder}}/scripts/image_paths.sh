@@ -1,24 +1,28 @@
 #!/usr/bin/env bash
-# Print which files the image is built from, as pathspecs of git, one per line: what .dockerignore lets in,
-# and what decides how it is built. With --environment, without the code of the jobs.
+# The files that the image is built from, as git pathspecs: what .dockerignore allows, and what determines how
+# the image is built. Run this to print them, or source it to set two arrays: image_paths, and
+# environment_paths, which leaves out the code of the jobs.
 set -Eeuo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# git writes a file's line ends as .gitattributes says.
-printf '%s\n' .dockerignore .gitattributes .python-version Dockerfile image.env \
-    scripts/base_image.sh scripts/build.sh scripts/setting.sh
+# .gitattributes determines the line endings of files.
+image_paths=(.dockerignore .gitattributes .python-version Dockerfile image.env
+    scripts/base_image.sh scripts/build.sh scripts/setting.sh)
 while IFS= read -r line || [[ -n $line ]]; do
     line=${line%"${line##*[![:space:]]}"}
     case $line in
         '' | '#'* | '*') ;;
-        '!'*) echo ":(glob)${line#!}" ;;
+        '!'*) image_paths+=(":(glob)${line#!}") ;;
         *)
-            # At the top only what is listed is let in, such as .dockerignore itself.
+            # Only exclude files in folders: the files at the top, such as .dockerignore, are all listed.
             [[ $line != '**/'* ]] || line="*/$line"
-            printf ':(exclude,glob)%s\n' "$line" "$line/**"
+            image_paths+=(":(exclude,glob)$line" ":(exclude,glob)$line/**")
             ;;
     esac
 done <.dockerignore
-if [[ ${1-} == --environment ]]; then
-    printf ':(exclude)%s\n' entrypoints src
+# shellcheck disable=SC2034 # for scripts that source this file
+environment_paths=("${image_paths[@]}" ':(exclude)entrypoints' ':(exclude)src')
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+    printf '%s\n' "${image_paths[@]}"
 fi

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Print the address of the package index that pip uses here, wherever that is configured. The first of
-# these Pythons that has pip is asked: scripts/index.sh [PYTHON...]
+# Print the URL of the package index that pip uses, wherever it is configured. The first of the given Pythons
+# that has pip determines it: scripts/index.sh [PYTHON...]
 if [ -n "${UV_DEFAULT_INDEX-}" ]; then
     printf '%s\n' "$UV_DEFAULT_INDEX"
     exit

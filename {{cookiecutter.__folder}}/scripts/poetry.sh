@@ -1,6 +1,6 @@
 #!/bin/sh
-# Poetry, on the package index that pip uses here. `make` installs this as .tools/bin/poetry, and
-# index.sh beside it.
+# Run Poetry with the package index that pip uses. `make` copies this file to .tools/bin/poetry, and index.sh
+# next to it.
 tools=$(dirname "$0")
 if [ -z "${POETRY_PYPI_MIRROR_URL-}" ]; then
     POETRY_PYPI_MIRROR_URL=$("$tools/index.sh" "$tools/python")

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Push the image of this commit to ECR, unless it is there, and print its address by digest, alone on the last
-# line. In ECR the first image of an environment also has the tag environment-<hash>: launch --code uses it.
+# Push the image of this commit to ECR unless ECR has it, and print its address with the digest on the last line.
+# The first image of an environment also gets the tag environment-<hash>, by which launch --code finds it.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
-command -v aws >/dev/null || { echo "'aws' is needed here: install it" >&2; exit 1; }
+command -v aws >/dev/null || { echo "The AWS CLI is not installed: https://docs.aws.amazon.com/cli" >&2; exit 1; }
 described=$(scripts/tree.sh)
 value() { sed -n "s/^$1=//p" <<<"$described"; }
 stamp=$(value stamp)
 if [[ $stamp == *-dirty ]]; then
-    echo "Only a commit can be pushed, and what the image is built from differs from it: see git status. Variables" \
-        "such as BASE_IMAGE must have the values of image.env, or none" >&2
+    echo "Only a commit can be pushed, but files of the image have uncommitted changes (git status), or a variable such" \
+        "as BASE_IMAGE has another value than in image.env: commit the changes, or unset the variable" >&2
     exit 1
 fi
 repository=$(scripts/repository.sh)
@@ -26,8 +26,8 @@ trap 'rm -f "$errors"' EXIT
 if ! found=$(image "$stamp" 2>"$errors"); then
     grep -q RepositoryNotFoundException "$errors" || { cat "$errors" >&2; exit 1; }
     if [[ $(aws --region "$region" --output text sts get-caller-identity --query Account) != "$account" ]]; then
-        echo "The registry of account $account has no repository $repository, in $region, or does not let you read it. Ask" \
-            "its owners to create it and to allow this account to push and SageMaker to pull, or correct ECR_REGISTRY" >&2
+        echo "The registry of account $account has no repository $repository in $region, or you may not read it. Ask its" \
+            "owner to create it and to allow this account to push and SageMaker to pull, or correct ECR_REGISTRY" >&2
         exit 1
     fi
     ecr create-repository --image-tag-mutability IMMUTABLE --image-scanning-configuration scanOnPush=true >/dev/null
@@ -37,19 +37,19 @@ if ! found=$(image "$stamp" 2>"$errors"); then
 fi
 
 if [[ $found == sha256:* ]]; then
-    # Wherever it was built: a tag never changes meaning.
-    echo "The image of this commit has been pushed already" >&2
+    # It may have been built elsewhere: a tag never changes meaning.
+    echo "The image of this commit is already in ECR" >&2
 else
     address=$(scripts/tag.sh)
     aws --region "$region" ecr get-login-password | docker login --username AWS --password-stdin "$registry" >&2
     docker push "$address" >&2
     found=$(image "$stamp")
-    [[ $found == sha256:* ]] || { echo "ECR does not show $address, although it was pushed: run this again" >&2; exit 1; }
+    [[ $found == sha256:* ]] || { echo "ECR does not list $address, although it was pushed: run make push again" >&2; exit 1; }
 fi
 
 tag=environment-$(value environment)
 if [[ $(image "$tag") == None ]]; then
-    # Somebody else may be faster, with an image that is as good.
+    # Another push may have set the tag meanwhile, for an equivalent image.
     ecr put-image --image-tag "$tag" --image-manifest "${found#*$'\t'}" >/dev/null 2>"$errors" ||
         grep -q AlreadyExistsException "$errors" || { cat "$errors" >&2; exit 1; }
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Print the AWS region: that of the settings or, without one, of AWS's own configuration.
+# Print the AWS region: AWS_REGION, or by default the region of the AWS CLI.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Print the registry of the image in ECR, its account and its region, on one line: those of ECR_REGISTRY
-# or, without it, this account's in this region.
+# Print the ECR registry, its account and its region on one line: those of ECR_REGISTRY, or by default of the
+# current account and region.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,7 +8,7 @@ registry=$(scripts/setting.sh ECR_REGISTRY)
 if [[ -z $registry ]]; then
     region=$(scripts/region.sh)
     account=$(aws --region "$region" sts get-caller-identity --query Account --output text)
-    # Of the partitions: https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json
+    # DNS suffixes of the partitions: https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json
     case $region in
         cn-*) suffix=amazonaws.com.cn ;;
         eusc-*) suffix=amazonaws.eu ;;
@@ -22,7 +22,7 @@ if [[ -z $registry ]]; then
 fi
 format='^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.[a-z0-9.-]+$'
 if [[ ! $registry =~ $format ]]; then
-    echo "ECR_REGISTRY must have the form 123456789012.dkr.ecr.eu-west-1.amazonaws.com, without a repository: $registry" >&2
+    echo "ECR_REGISTRY must have the form 123456789012.dkr.ecr.eu-west-1.amazonaws.com, without a repository, but is $registry" >&2
     exit 1
 fi
 echo "$registry ${BASH_REMATCH[1]} ${BASH_REMATCH[2]}"

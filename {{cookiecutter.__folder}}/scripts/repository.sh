@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Print the name of the image's repository in ECR: ECR_REPOSITORY.
+# Print ECR_REPOSITORY, the name of the repository of the image in ECR.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 

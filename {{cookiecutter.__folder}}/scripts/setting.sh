@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Print settings, such as ECR_REPOSITORY, one per line. The environment wins over aws.env, and that
-# over image.env. With KEY=value, write the value to where the key stands, or else into aws.env:
+# Print settings such as ECR_REPOSITORY, one per line. Environment variables have precedence over aws.env, and
+# aws.env over image.env. KEY=value writes a setting to the file that has the key, or else to aws.env:
 # scripts/setting.sh AWS_REGION=eu-west-1
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
-# Split a line into the value of a key, the quotes around it, and the text before and after it;
-# return 1 if the line does not set the key. As in a shell, except that spaces around the equals sign
-# are allowed.
+# Split a line into the value of a key, its quotes, and the text before and after it. Return 1 if the line does
+# not set the key, and 2 if the quotes do not match. The syntax is that of a shell, but spaces around the equals
+# sign are allowed.
 split() {
     local key=$1 line=$2 text space
     local assignment="^([[:space:]]*(export[[:space:]]+)?${key}[[:space:]]*=)(.*)$"
@@ -31,7 +31,7 @@ split() {
     fi
 }
 
-# Call `split` on a line of $file; stop if the line cannot be read.
+# Call `split` for a line of $file; exit if the quotes do not match.
 split_line() {
     local status=0
     split "$1" "$2" || status=$?
@@ -42,7 +42,7 @@ split_line() {
     return "$status"
 }
 
-# Set `found` to the last value of a key in a file; return 1 if the file does not set it.
+# Set `found` to the last value of a key in a file. Return 1 if the file does not set the key.
 find_setting() {
     local key=$1 file=$2 line before value after quote status=1
     [[ -e $file ]] || return 1
@@ -61,7 +61,7 @@ read_setting() {
     printf '%s\n' "$found"
 }
 
-# Set `line` to one that gives the key its new value; return 1 if there is none.
+# Set `line` to a line that assigns the new value. Return 1 if no quotes can represent it.
 replace() {
     local key=$1 new=$2 start=$3 rest=$4 preferred=$5 chosen
     for chosen in "$preferred" '' '"' "'"; do
@@ -94,11 +94,11 @@ write_setting() {
     mv "$file.new" "$file"
 }
 
-# Some editors on Windows begin a file with it.
+# Some editors on Windows write it to the beginning of files.
 byte_order_mark=$'\xEF\xBB\xBF'
 for file in aws.env image.env; do
     if [[ -e $file ]] && [[ -d $file || ! -r $file ]]; then
-        echo "$file cannot be read: it must be a file with lines of the form KEY=value" >&2
+        echo "$file cannot be read: it must be a readable file with lines of the form KEY=value" >&2
         exit 1
     fi
 done

@@ -1,7 +1,7 @@
-"""Fixtures for all tests: those of your jobs in ``jobs``, all others in ``machinery``.
+"""Fixtures for all tests: those of your jobs in ``jobs``, and all others in ``machinery``.
 
-Handlers are imported where they run, not at the top of a file: every worker reads every file of
-tests, and would load the handlers' libraries to do so.
+Tests import handlers inside of functions, because every worker imports all test files and would
+otherwise load the libraries of all handlers.
 """
 
 from pathlib import Path
@@ -11,14 +11,14 @@ from hypothesis import settings
 
 pytest_plugins = ["aws_faults", "committed", "fake_mlflow", "probe", "small_pipeline"]
 
-# A busy machine is no failure.
+# Tests must not fail because the machine is busy.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
 def no_tracking_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test log to the server that you use."""
+    """Prevent tests from logging to your MLflow server."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 

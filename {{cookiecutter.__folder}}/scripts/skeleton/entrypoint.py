@@ -18,7 +18,7 @@ def build_parser() -> runtime.JobParser:
         "--output_path",
         type=Path,
         default=f"{runtime.OUTPUT}/skeleton",
-        help="folder for the lists, one of each host",
+        help="folder for the lists, one per host",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""From a folder to the list of its files."""
+"""Lists the files of a folder."""
 
 from pathlib import Path
 
@@ -6,18 +6,18 @@ from .runtime import Host, record_names
 
 
 class SkeletonHandler:
-    """List the files of a folder; hosts share them."""
+    """Lists the files of a folder. Each host lists its share."""
 
     def __init__(self, host: Host | None = None) -> None:
         self._host = host or Host()
 
     def run(self, input_path: Path, output_path: Path) -> None:
-        """Write ``<host>.txt``: the paths of this host's files below the input, one a line.
+        """Write ``<host>.txt``: the paths of this host's files below the input, one per line.
 
-        The records of the job that wrote the input are left out.
+        Records of the job that wrote the input are left out.
 
         Raises:
-            JobError: There is no file.
+            JobError: There are no files.
         """
         files = [path for path in self._host.files(input_path, "*") if path.is_file()]
         names = [file.relative_to(input_path).as_posix() for file in files]

@@ -1,6 +1,6 @@
-"""The penguins: the columns of the raw tables, and the data set that the jobs hand on.
+"""The penguin data: the columns of the raw tables, and how a data set is loaded.
 
-``data/README.md`` describes them and names their source.
+``data/README.md`` describes the columns and names the source of the data.
 """
 
 import os
@@ -31,40 +31,41 @@ NULL = "NA"
 
 
 def load(path: Path) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """Read one side of a data set: features of shape (n, 4) in mm and g, and n species.
+    """Load a training or test set: features of shape (n, 4) in mm and g, and n species.
 
-    The rows are sorted, so that the model does not depend on how they were divided into files.
+    The rows are sorted, so that the model does not depend on how they are divided into files.
 
     Raises:
-        JobError: There is no row below ``path``, or it was not written by preprocess.
+        JobError: There are no rows below ``path``, or a file was not written by preprocess.
     """
-    frames = [_read(part) for part in files_below(path, "*.parquet")]
+    frames = [_read(file) for file in files_below(path, "*.parquet")]
     rows = pl.concat(frames).sort(pl.all()) if frames else pl.DataFrame()
     if rows.is_empty():
         raise JobError(f"{path}: no rows")
     return rows.select(FEATURES).to_numpy(), rows[TARGET].to_numpy().astype(np.str_)
 
 
-def _read(part: Path) -> pl.DataFrame:
+def _read(file: Path) -> pl.DataFrame:
     columns = {name: COLUMNS[name] for name in (TARGET, *FEATURES)}
-    table = pl.scan_parquet(part, glob=False)
-    unreadable = "not a table written by preprocess"
-    with polars_errors(table, part, unreadable):
+    table = pl.scan_parquet(file, glob=False)
+    problem = "not a table written by preprocess"
+    with polars_errors(table, file, problem):
         if table.collect_schema() != columns:
-            raise JobError(f"{part}: {unreadable}: other columns or other types")
+            raise JobError(f"{file}: {problem}: it has different columns or types")
         return table.select(*columns).collect()
 
 
 @contextmanager
-def polars_errors(table: pl.LazyFrame, file: Path, unreadable: str) -> Iterator[None]:
-    """Blame ``file`` for an error of Polars only if its ``table`` cannot be read on its own either.
+def polars_errors(table: pl.LazyFrame, file: Path, problem: str) -> Iterator[None]:
+    """Raise a ``JobError`` that names ``file`` if Polars fails because of its content.
 
-    All other errors are mistakes in a query or come from the system, such as a full disk.
+    To find out, ``table`` is read again without the query. If that succeeds, the error is a mistake
+    in the query, which is raised unchanged, or comes from the system, such as a full disk.
 
     Raises:
-        JobError: With the system's reason, or else the text ``unreadable`` and the column. The
-            text of Polars quotes values.
-        OSError: The error comes from the system, and not from reading the table.
+        JobError: The file cannot be read. The message has the reason of the system, or ``problem``
+            and the column; it does not quote Polars, whose messages contain values.
+        OSError: The error comes from the system, but not from reading the file.
     """
     failures = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
     try:
@@ -75,15 +76,15 @@ def polars_errors(table: pl.LazyFrame, file: Path, unreadable: str) -> Iterator[
         except failures as cause:
             column = re.search("column '([^']*)'", str(cause))
             where = f" in column {column[1]}" if column else ""
-            number = _os_error(cause)
-            reason = os.strerror(number) if number else f"{unreadable}{where}"
+            number = _errno(cause)
+            reason = os.strerror(number) if number else f"{problem}{where}"
             raise JobError(f"{file}: {reason}") from cause
-        if number := _os_error(error):
+        if number := _errno(error):
             raise OSError(number, os.strerror(number)) from error
         raise
 
 
-def _os_error(error: BaseException) -> int | None:
-    """Return the number of the system's error, which Polars puts into its text only."""
+def _errno(error: BaseException) -> int | None:
+    """Return the error number of the system, which Polars only includes in its message."""
     number = re.search(r"\(os error (\d+)\)", str(error))
     return int(number[1]) if number else None

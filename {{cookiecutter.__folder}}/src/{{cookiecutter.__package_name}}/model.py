@@ -1,4 +1,4 @@
-"""The model: which estimator it is, and which of its parameters can be tuned."""
+"""The model, and the values of its parameters that tune tries."""
 
 from typing import Any
 
@@ -12,5 +12,5 @@ SEARCH_SPACE: dict[str, list[Any]] = {
 
 
 def build(parameters: dict[str, Any], seed: int) -> RandomForestClassifier:
-    """An unfitted classifier; what ``parameters`` leaves out stays at scikit-learn's default."""
+    """Return an unfitted classifier; other parameters have the defaults of scikit-learn."""
     return RandomForestClassifier(n_estimators=30, random_state=seed, **parameters)

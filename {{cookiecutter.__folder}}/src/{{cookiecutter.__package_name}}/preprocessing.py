@@ -1,4 +1,4 @@
-"""From the raw tables to a training and a test set."""
+"""Preprocessing: turns the raw tables into a training and a test set."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from .dataset import COLUMNS, FEATURES, NULL, TARGET, polars_errors
-from .runtime import Host, JobError, parallel, reading
+from .runtime import Host, JobError, parallel, read_progress
 
 _UNREADABLE = "not a CSV table of the expected types"
 
@@ -15,11 +15,11 @@ _logger = logging.getLogger(__name__)
 
 
 class PreprocessingHandler:
-    """Drop the rows that cannot be used and split the rest by a hash of the row.
+    """Drops incomplete rows and splits the others into a training and a test set.
 
-    Each row's side depends only on that row's contents: it stays the same in any order, number or
-    naming of the files, on any number of hosts. It changes with ``seed`` and may change with the
-    version of Polars, which ``poetry.lock`` fixes.
+    A hash of each row decides, so the split depends neither on the names, number and order of the
+    files nor on the number of hosts. It changes with ``seed``, and may change with the version of
+    Polars, which ``poetry.lock`` pins.
     """
 
     def __init__(self, test_fraction: float, seed: int, host: Host | None = None) -> None:
@@ -28,13 +28,13 @@ class PreprocessingHandler:
         self._host = host or Host()
 
     def run(self, input_path: Path, output_path: Path) -> None:
-        """Turn each CSV below ``input_path`` into ``train/`` and ``test/`` Parquet of its name.
+        """Write ``train/<name>.parquet`` and ``test/<name>.parquet`` for each CSV file.
 
-        Files are streamed, as many at once as there are CPUs: memory does not grow with the input.
+        Files are streamed, one per CPU at a time, so memory use does not grow with the input.
 
         Raises:
-            JobError: There is no file, a file is cut off or not a table of these columns and
-                types, or no row of the whole job can be used.
+            JobError: There are no files, a file is cut off or has other columns or types, or the
+                only host of a job has no complete row.
         """
         files = self._host.files(input_path, "*.csv")
 
@@ -43,20 +43,21 @@ class PreprocessingHandler:
             return self._split(file, output_path / "train" / name, output_path / "test" / name)
 
         read = kept = 0
-        for counts in reading(parallel(split, files, worthwhile=0), files):
+        for counts in read_progress(parallel(split, files, min_seconds=0), files):
             read, kept = read + counts[0], kept + counts[1]
         _logger.info("kept %d of %d rows, dropped %d incomplete ones", kept, read, read - kept)
         if not kept and self._host.count == 1:
             raise JobError(f"{input_path}: none of {read} rows is complete")
 
     def _split(self, file: Path, train: Path, test: Path) -> tuple[int, int]:
-        """Split a table and return how many rows were read and kept."""
+        """Split a table, and return how many rows were read and how many were kept."""
         table = _scan(file)
         used = (TARGET, *FEATURES)
         finite = pl.all_horizontal(pl.col(FEATURES).is_finite())
-        usable = pl.all_horizontal(pl.col(used).is_not_null()) & finite
-        drawn = pl.struct(*COLUMNS).hash(self._seed).cast(pl.Float64) / 2**64
-        is_test = pl.when(usable).then(drawn < self._test_fraction)
+        complete = pl.all_horizontal(pl.col(used).is_not_null()) & finite
+        uniform = pl.struct(*COLUMNS).hash(self._seed).cast(pl.Float64) / 2**64
+        # Null in incomplete rows, so that both filters below drop them.
+        is_test = pl.when(complete).then(uniform < self._test_fraction)
         rows = table.select(*used, is_test=is_test)
         for part in (train, test):
             part.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From a data set to a model and what it is worth."""
+"""Training: fits the model and measures it."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ _logger = logging.getLogger(__name__)
 
 
 class TrainingHandler:
-    """Fit the model on the training side of a data set and measure it on the test side."""
+    """Fits the model to the training set and measures it on the test set."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -24,13 +24,14 @@ class TrainingHandler:
     def run(self, input_path: Path, trials_path: Path | None, output_path: Path) -> None:
         """Write ``model.pkl``, ``metrics.json`` and ``report.txt``, the metrics as a table.
 
-        The parameters are those of the best trial below ``trials_path``, or scikit-learn's own
-        defaults where there is none. ``metrics.json`` holds the ``accuracy`` (0 to 1) and ``n`` of
-        the test side, ``precision``, ``recall`` and ``n`` of each of its ``classes``, and the
-        ``confusion_matrix``: a row for each of the true ``labels``, a column for each predicted.
+        The model has the parameters of the best trial below ``trials_path``, or the defaults of
+        scikit-learn without ``trials_path``. ``metrics.json`` contains the ``accuracy`` (0 to 1)
+        and the number of rows ``n`` of the test set, the ``precision``, ``recall`` and ``n`` of
+        each of its ``classes``, and the ``confusion_matrix``: a row for each true label, a column
+        for each predicted one, both in the order of ``labels``.
 
         Raises:
-            JobError: a side of the data set has no rows, or there is one class only.
+            JobError: The training or the test set is empty, or the training set has only one class.
         """
         features, target = dataset.load(input_path / "train")
         test_features, test_target = dataset.load(input_path / "test")

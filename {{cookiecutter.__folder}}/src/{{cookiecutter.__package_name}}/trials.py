@@ -1,4 +1,4 @@
-"""The trials: what tune writes and train reads, a file of JSON for each."""
+"""Trials: JSON files that tune writes and train reads."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ _FOLDER = "trials"
 
 
 def write(path: Path, number: int, parameters: dict[str, Any], accuracy: float) -> None:
-    """Write ``trials/<number>.json`` below ``path``; ``accuracy`` is from 0 to 1."""
+    """Write ``trials/<number>.json`` below ``path``; ``accuracy`` is between 0 and 1."""
     trial = {"trial": number, "parameters": parameters, "accuracy": accuracy}
     (path / _FOLDER).mkdir(exist_ok=True)
     file = path / _FOLDER / f"{number:04}.json"
@@ -18,10 +18,10 @@ def write(path: Path, number: int, parameters: dict[str, Any], accuracy: float) 
 
 
 def best_parameters(path: Path) -> dict[str, Any]:
-    """The parameters of the best trial below ``path``; of equals, those of the first.
+    """Return the parameters of the most accurate trial; of equal ones, those of the first.
 
     Raises:
-        JobError: there is no trial, or a file that is none.
+        JobError: There are no trials below ``path``, or a file there is not a trial.
     """
     trials = []
     for file in files_below(path / _FOLDER, "*.json"):

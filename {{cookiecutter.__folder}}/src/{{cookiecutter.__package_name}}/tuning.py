@@ -1,4 +1,4 @@
-"""Search for the parameters of the model."""
+"""Tuning: searches for the best parameters of the model."""
 
 import logging
 from itertools import product
@@ -14,9 +14,9 @@ _logger = logging.getLogger(__name__)
 
 
 class TuningHandler:
-    """Try parameters drawn from the search space, each by cross-validation.
+    """Evaluates random parameters of the search space by cross-validation.
 
-    Every host draws the same trials from the same seed and tries its own share of them.
+    Every host draws the same parameters from the same seed and evaluates its share of them.
     """
 
     def __init__(self, trials: int, folds: int, seed: int, host: Host | None = None) -> None:
@@ -26,17 +26,19 @@ class TuningHandler:
         self._host = host or Host()
 
     def run(self, input_path: Path, output_path: Path) -> None:
-        """Write a trial for each of this host's draws, with its mean accuracy over the folds.
+        """Write a trial for each of this host's parameters, with the mean accuracy of the folds.
 
-        There are fewer trials than asked for where the search space is smaller.
+        A search space with fewer combinations than ``trials`` is evaluated completely.
 
         Raises:
-            JobError: there are no rows, or too few of a class for the number of folds.
+            JobError: There are no rows, or a class has fewer rows than there are folds.
         """
         features, target = dataset.load(input_path / "train")
         classes, rows = np.unique(target, return_counts=True)
         if len(classes) < 2 or rows.min() < self._folds:
-            raise JobError(f"{input_path}: {self._folds} folds need as many rows of 2 classes each")
+            raise JobError(
+                f"{input_path}: {self._folds} folds need 2 or more classes of at least as many rows"
+            )
         folds = StratifiedKFold(self._folds, shuffle=True, random_state=self._seed)
         draws = ParameterSampler(model.SEARCH_SPACE, self._trials, random_state=self._seed)
         mine = self._host.share(list(enumerate(draws)))

@@ -1,21 +1,21 @@
-"""Small data for the tests of the jobs, so that no test takes longer when the data grows."""
+"""Small samples of the data, so that tests stay fast when the data grows."""
 
 from pathlib import Path
 
 import pytest
 
-TABLES = 3
-BYTES = 20_000
-"""Of a table; those of the penguins are smaller."""
+MAX_TABLES = 3
+MAX_BYTES = 20_000
+"""Per table; the tables of the penguins are smaller."""
 
 
 @pytest.fixture(scope="session")
 def raw(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the first rows of the first tables in ``data/penguins``."""
     path = tmp_path_factory.mktemp("raw")
-    for table in sorted((repository / "data" / "penguins").glob("*.csv"))[:TABLES]:
+    for table in sorted((repository / "data" / "penguins").glob("*.csv"))[:MAX_TABLES]:
         with table.open("rb") as stream:
-            sample = stream.read(BYTES)
+            sample = stream.read(MAX_BYTES)
         (path / table.name).write_bytes(sample[: sample.rindex(b"\n") + 1])
     return path
 

@@ -1,11 +1,11 @@
-"""The data that the repository brings along."""
+"""The data in this repository is complete."""
 
 import csv
 from collections import Counter
 from pathlib import Path
 
 
-def test_the_penguins_are_all_there(raw: Path) -> None:
+def test_no_penguin_is_missing(raw: Path) -> None:
     """344 rows, 2 of them without measurements and 11 without a sex.
 
     Horst, Hill and Gorman (2022), https://doi.org/10.32614/RJ-2022-020

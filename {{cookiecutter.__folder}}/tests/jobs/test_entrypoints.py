@@ -1,4 +1,4 @@
-"""Each of the example's entrypoints as a program: its options, its log and its output."""
+"""Runs the entrypoints as programs: their options, logs and outputs."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def test_the_model_can_be_trained_without_trials(
 def test_results_do_not_depend_on_the_number_of_cpus(
     repository: Path, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With rows enough that fits run beside each other, and a table too large for one chunk."""
+    """With enough rows for parallel fits, and a table that is larger than a chunk."""
     tables = tmp_path / "tables"
     tables.mkdir()
     for table in raw.iterdir():

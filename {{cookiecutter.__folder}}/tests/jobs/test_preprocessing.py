@@ -58,7 +58,7 @@ def test_every_complete_row_is_on_one_side(raw: Path, dataset_path: Path) -> Non
 
 
 @pytest.mark.parametrize("parts", [1, 2, 7])
-def test_side_of_a_row_ignores_its_place(
+def test_the_split_does_not_depend_on_the_order_and_number_of_files(
     raw: Path, dataset_path: Path, tmp_path: Path, parts: int
 ) -> None:
     rows = read_csvs(raw)
@@ -77,7 +77,7 @@ DEALS = st.integers(1, 8).flatmap(
         st.none() | st.tuples(*[st.integers(0, count - 1) for _ in TABLES]),
     )
 )
-"""A number of hosts, and the host that each table is dealt to; none where all hosts have all."""
+"""A number of hosts, and the host of each table; ``None`` if every host has all tables."""
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def test_a_table_that_cannot_be_opened(tmp_path: Path) -> None:
         table.collect()
 
 
-def test_a_folder_or_a_loop_in_a_file_s_place(tmp_path: Path) -> None:
+def test_a_folder_or_a_symlink_loop_instead_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(JobError, match=r"folder\.csv: not a file"):
         split(tmp_path, tmp_path / "out")

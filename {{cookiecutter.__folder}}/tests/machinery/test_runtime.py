@@ -893,7 +893,7 @@ def test_a_job_that_works_on_several_items_stops_at_once(
     body = f"""def work(item):
         (output / str(item)).mkdir()
         {NATIVE}
-    list(runtime.parallel(work, range(9), worthwhile=0))"""
+    list(runtime.parallel(work, range(9), min_seconds=0))"""
     process = jobs.start(body, env={"JOB_CPUS": "3"})
     assert process.stdout
     working = 0
@@ -915,7 +915,7 @@ def test_a_failure_does_not_wait_for_other_items(base: Path, jobs: Jobs) -> None
             {NATIVE}
         while not (output / "1").exists(): pass
         raise runtime.JobError("the first item cannot be used")
-    list(runtime.parallel(work, range(9), worthwhile=0))"""
+    list(runtime.parallel(work, range(9), min_seconds=0))"""
     done = jobs.run(body, env={"JOB_CPUS": "2"})
     assert done.returncode == 1
     assert (base / "output" / "message").read_text() == "the first item cannot be used"
@@ -1268,14 +1268,14 @@ READING = """import pathlib
     def read(_):
         with file.open("rb", buffering=0) as stream:
             while stream.read(100_000): time.sleep(0.05)
-    list(runtime.reading(map(read, [file]), [file]))"""
+    list(runtime.read_progress(map(read, [file]), [file]))"""
 
 
 def test_progress_within_a_file(jobs: Jobs, tmp_path: Path) -> None:
     """Most of the file is read before the first result is there."""
     file = tmp_path / "large"
     file.write_bytes(bytes(2_000_000))
-    setup = "runtime.progress_bar._SECONDS = 0.1"
+    setup = "runtime.progress_bar._LOG_SECONDS = 0.1"
     done = jobs.run(READING, setup=setup, env={"READ": str(file)})
     assert done.returncode == 0, done.stdout
     percents = [int(text) for text in re.findall(r"read: +(\d+)%", done.stdout)]

@@ -79,40 +79,40 @@ def busy(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("threads", ["1", "2", "4"])
-@pytest.mark.parametrize("worthwhile", [0, 0.001, SECONDS])
+@pytest.mark.parametrize("min_seconds", [0, 0.001, SECONDS])
 def test_results_are_in_the_order_of_the_items(
-    monkeypatch: pytest.MonkeyPatch, threads: str, worthwhile: float
+    monkeypatch: pytest.MonkeyPatch, threads: str, min_seconds: float
 ) -> None:
     def work(item: int) -> int:
         busy(0.002 if item % 2 else 0.004)
         return item * item
 
     monkeypatch.setenv("JOB_CPUS", threads)
-    assert list(parallel(work, range(9), worthwhile)) == [item * item for item in range(9)]
-    assert list(parallel(work, [], worthwhile)) == []
+    assert list(parallel(work, range(9), min_seconds)) == [item * item for item in range(9)]
+    assert list(parallel(work, [], min_seconds)) == []
 
 
-@pytest.mark.parametrize("worthwhile", [0, 0.001])
+@pytest.mark.parametrize("min_seconds", [0, 0.001])
 def test_items_are_worked_on_at_the_same_time(
-    monkeypatch: pytest.MonkeyPatch, worthwhile: float
+    monkeypatch: pytest.MonkeyPatch, min_seconds: float
 ) -> None:
     together = threading.Barrier(3)
 
     def work(item: int) -> int:
         busy(0.002)
-        return item if item == 0 and worthwhile else together.wait(SECONDS)
+        return item if item == 0 and min_seconds else together.wait(SECONDS)
 
     monkeypatch.setenv("JOB_CPUS", "3")
-    items = range(4 if worthwhile else 3)
-    assert {0, 1, 2} == set(parallel(work, items, worthwhile))
+    items = range(4 if min_seconds else 3)
+    assert {0, 1, 2} == set(parallel(work, items, min_seconds))
 
 
-@pytest.mark.parametrize(("threads", "worthwhile"), [("1", 0), ("3", SECONDS)])
+@pytest.mark.parametrize(("threads", "min_seconds"), [("1", 0), ("3", SECONDS)])
 def test_one_cpu_or_little_work_needs_no_threads(
-    monkeypatch: pytest.MonkeyPatch, threads: str, worthwhile: float
+    monkeypatch: pytest.MonkeyPatch, threads: str, min_seconds: float
 ) -> None:
     monkeypatch.setenv("JOB_CPUS", threads)
-    workers = set(parallel(lambda _: threading.current_thread(), range(4), worthwhile))
+    workers = set(parallel(lambda _: threading.current_thread(), range(4), min_seconds))
     assert workers == {threading.main_thread()}
 
 
@@ -128,6 +128,6 @@ def test_the_first_error_ends_the_work(monkeypatch: pytest.MonkeyPatch, threads:
 
     monkeypatch.setenv("JOB_CPUS", threads)
     with pytest.raises(JobError, match="no"):
-        list(parallel(work, range(1000), worthwhile=0))
+        list(parallel(work, range(1000), min_seconds=0))
     assert 3 in started
     assert 999 not in started

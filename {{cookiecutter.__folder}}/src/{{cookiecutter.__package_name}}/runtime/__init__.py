@@ -1,7 +1,7 @@
-"""What all jobs share: their command line, their hosts and the publication of their outputs.
+"""What all jobs share: the command line, the hosts, and the publication of outputs.
 
-Only the standard library is imported until a job runs, so that ``--help`` and a wrong option are
-answered at once.
+Only the standard library is imported until a job runs, so that ``--help`` and errors in the command
+line appear immediately.
 """
 
 from .container import INPUT, MESSAGE_BYTES, OUTPUT
@@ -12,7 +12,7 @@ from .job import FINISHED, main
 from .messages import JobError, is_secret
 from .option_types import at_least, existing_dir, existing_file, finished_output, fraction
 from .parser import JobParser
-from .progress_bar import progress, reading
+from .progress_bar import progress, read_progress
 from .records import Record, check_listing, check_output, record_names
 from .secret_options import TypedOption, hide_in_message, hide_secrets, split_options
 from .threads import parallel
@@ -44,7 +44,7 @@ __all__ = [
     "main",
     "parallel",
     "progress",
-    "reading",
+    "read_progress",
     "record_names",
     "split_options",
     "this_host",

@@ -1,4 +1,4 @@
-"""What SageMaker Processing gives to a container and reads from it.
+"""The paths and files through which SageMaker Processing and a container communicate.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-container.html
 """
@@ -12,36 +12,36 @@ from typing import Any
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"
 MESSAGE_BYTES = 1024
-"""The part of the message that ``ExitMessage`` shows."""
+"""How many bytes of the message ``ExitMessage`` shows."""
 
 
 def resource_config() -> dict[str, Any]:
-    """The names of the hosts; empty outside of SageMaker."""
+    """Return the names of the hosts; empty outside of SageMaker."""
     return _read("resourceconfig.json")
 
 
 def job_config() -> dict[str, Any]:
-    """The request that started the job; empty outside of SageMaker."""
+    """Return the request that created the job; empty outside of SageMaker."""
     return _read("processingjobconfig.json")
 
 
-def leave_message(reason: str) -> None:
-    """Write the text that SageMaker shows as ``ExitMessage``; outside of SageMaker do nothing."""
+def write_exit_message(reason: str) -> None:
+    """Write the text that SageMaker shows as ``ExitMessage``; do nothing outside of SageMaker."""
     message = reason.encode()[:MESSAGE_BYTES].decode(errors="ignore")
-    with suppress(OSError):  # the log has it
+    with suppress(OSError):  # the log contains the message as well
         if _base().is_dir():
             (_base() / "output").mkdir(exist_ok=True)
             (_base() / "output" / "message").write_text(message, encoding="utf-8")
 
 
 def as_in_container(text: str) -> str:
-    """Replace the folder that represents ``/opt/ml`` on another machine by that name."""
+    """Replace the folder that stands for ``/opt/ml`` outside of a container by ``/opt/ml``."""
     return replace_path(text, _base(), Path("/opt/ml"))
 
 
-def replace_path(text: str, path: Path, shown: Path) -> str:
-    """Replace a path, also where a text quotes it, as that of an ``OSError`` does."""
-    return text.replace(str(path), str(shown)).replace(repr(str(path))[1:-1], str(shown))
+def replace_path(text: str, path: Path, new: Path) -> str:
+    """Replace a path in a text, including its ``repr``, which the text of an ``OSError`` has."""
+    return text.replace(str(path), str(new)).replace(repr(str(path))[1:-1], str(new))
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -51,5 +51,5 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def _base() -> Path:
-    """``/opt/ml``, unless the variable that SageMaker's own toolkits read names another folder."""
+    """Return ``/opt/ml``, or the folder in the variable that SageMaker's own toolkits use."""
     return Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))

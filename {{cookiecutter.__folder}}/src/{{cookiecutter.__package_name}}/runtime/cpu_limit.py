@@ -1,4 +1,4 @@
-"""How many CPUs a job uses: those that its container may use, not those that the machine has."""
+"""The number of CPUs that a job uses: those of its container, not those of the machine."""
 
 import math
 import os
@@ -6,53 +6,54 @@ from pathlib import Path
 
 from .messages import JobError
 
-_SETTING = "JOB_CPUS"
-_LIBRARIES = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
-"""The settings of Polars; of OpenMP, OpenBLAS and MKL; and of joblib."""
+_VARIABLE = "JOB_CPUS"
+_THREAD_VARIABLES = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+"""Variables of Polars; of OpenMP, OpenBLAS and MKL; and of joblib."""
 
-_CSV_CHUNK = str(1 << 20)
-"""Bytes of a chunk of CSV, of which Polars reads two ahead for each thread: by default 32 MB."""
+_CSV_CHUNK_BYTES = 1 << 20
+"""Polars reads two chunks ahead per thread; its default of 32 MB would need much memory."""
 
 
 def cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """The value of ``JOB_CPUS``, or else the number of CPUs that the container may use.
+    """Return the value of ``JOB_CPUS``, or by default the number of CPUs the container may use.
 
-    Fewer CPUs need less memory, because every library holds some data for each of its threads.
+    Fewer CPUs need less memory, because libraries hold data for each of their threads.
 
     Raises:
-        JobError: ``JOB_CPUS`` is not a whole number of 1 or more.
+        JobError: ``JOB_CPUS`` is not a positive integer.
     """
-    setting = os.environ.get(_SETTING, "")
-    if not setting:
-        return max(1, min(_schedulable(), _limit(cgroup) or _schedulable()))
-    if not setting.isdecimal() or int(setting) < 1:
-        raise JobError(f"{_SETTING} must be a whole number of 1 or more")
-    return int(setting)
+    value = os.environ.get(_VARIABLE, "")
+    if not value:
+        return max(1, min(_schedulable(), _cgroup_limit(cgroup) or _schedulable()))
+    if not value.isdecimal() or int(value) < 1:
+        raise JobError(f"{_VARIABLE} must be a whole number of 1 or more")
+    return int(value)
 
 
 def limit_threads() -> None:
-    """Make the libraries that are imported from now on use ``cpus()`` threads.
+    """Make libraries that are imported afterwards use ``cpus()`` threads.
 
-    Most of them would count the machine's. A setting that is already in the environment is kept.
+    By default, most of them use as many as the machine has CPUs. Variables that are already set are
+    kept.
 
     Raises:
-        JobError: As ``cpus``.
+        JobError: See ``cpus``.
     """
     count = str(cpus())
-    for name in _LIBRARIES:
+    for name in _THREAD_VARIABLES:
         os.environ.setdefault(name, count)
-    os.environ.setdefault("POLARS_CSV_CHUNK_SIZE", _CSV_CHUNK)
+    os.environ.setdefault("POLARS_CSV_CHUNK_SIZE", str(_CSV_CHUNK_BYTES))
 
 
 def _schedulable() -> int:
-    """The CPUs that the system may schedule this process on."""
+    """Return the number of CPUs that the system may schedule this process on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1  # macOS
 
 
-def _limit(cgroup: Path) -> int | None:
-    """The CPU time that the control group may use per second (``docker run --cpus``), rounded up.
+def _cgroup_limit(cgroup: Path) -> int | None:
+    """Return the CPU limit of the control group (``docker run --cpus``), rounded up.
 
     https://docs.kernel.org/admin-guide/cgroup-v2.html (``cpu.max``) and
     https://docs.kernel.org/scheduler/sched-bwc.html (version 1)

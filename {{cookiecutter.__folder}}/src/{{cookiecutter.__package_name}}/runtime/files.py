@@ -15,7 +15,7 @@ from .messages import JobError
 
 @dataclass(frozen=True)
 class FileDigest:
-    """Identifies the content of a file."""
+    """The size and digest that identify the content of a file."""
 
     size: int
     """In bytes."""
@@ -24,11 +24,11 @@ class FileDigest:
 
 
 def files_below(path: Path, pattern: str) -> list[Path]:
-    """The files and folders below a folder whose names match, in the order of S3.
+    """Return the files and folders below a folder whose names match, in the order of S3.
 
     Raises:
-        OSError: A folder cannot be read, which ``Path.rglob`` would ignore.
-        JobError: A name is not UTF-8, as all names in S3 are.
+        OSError: A folder cannot be read. ``Path.rglob`` would ignore that.
+        JobError: A name is not UTF-8, which S3 requires.
     """
     return _in_s3_order(
         path,
@@ -41,15 +41,15 @@ def files_below(path: Path, pattern: str) -> list[Path]:
 
 
 def list_files(folder: Path) -> dict[str, Path]:
-    """Everything below a folder that is not a folder, by relative name, in the order of S3.
+    """Return everything below a folder except folders, by relative name, in the order of S3.
 
-    A symbolic link to a folder is listed as a file, since no reader follows it.
+    A symbolic link to a folder is listed as a file, because readers do not follow it.
 
     Raises:
         OSError: A folder cannot be read.
         JobError: A name is not UTF-8.
     """
-    found = (
+    paths = (
         path
         for parent, folders, names in os.walk(folder, onerror=_raise)
         for path in (
@@ -57,18 +57,18 @@ def list_files(folder: Path) -> dict[str, Path]:
             *filter(Path.is_symlink, (Path(parent, name) for name in folders)),
         )
     )
-    return {path.relative_to(folder).as_posix(): path for path in _in_s3_order(folder, found)}
+    return {path.relative_to(folder).as_posix(): path for path in _in_s3_order(folder, paths)}
 
 
 def digest_file(path: Path) -> str:
-    """The SHA-256 of a file's content in hexadecimal digits."""
+    """Return the SHA-256 digest of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_files(files: Mapping[str, Path]) -> dict[str, FileDigest]:
-    """The digests of several files, by the same names."""
-    # Threads use all CPUs, because hashlib computes without holding the GIL.
+    """Return the digests of several files, by the same names."""
+    # Threads can use all CPUs, because hashlib releases the GIL.
     with ThreadPoolExecutor(cpus()) as pool:
         return dict(zip(files, pool.map(_digest, files.values()), strict=True))
 

@@ -1,4 +1,4 @@
-"""The hosts of a job, and which files and items each of them works on."""
+"""The hosts of a job, and how files and other items are distributed over them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,51 +11,50 @@ from .messages import JobError
 
 _T = TypeVar("_T")
 
-_SHOWN = 3
-"""How many names of files a message shows."""
+_MAX_NAMES = 3
+"""How many file names a message shows."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """This host among the hosts of the job; outside of SageMaker a job has one host."""
+    """This host among the hosts of the job. Outside of SageMaker, a job has one host."""
 
     name: str = "algo-1"
     index: int = 0
     count: int = 1
     sharded: frozenset[Path] = frozenset()
-    """Inputs that SageMaker distributed by key, so that each host holds different files."""
+    """Inputs with ``ShardedByS3Key``, of which each host has different files."""
 
     def share(self, items: Sequence[_T]) -> Sequence[_T]:
-        """This host's items of a sequence that is the same on every host."""
+        """Return this host's share of a sequence that is the same on every host."""
         return items[self.index :: self.count]
 
     def files(self, path: Path, pattern: str) -> list[Path]:
-        """This host's files below an input, in an order that does not depend on the machine.
+        """Return this host's files below an input, in the same order on every machine.
 
-        The files are distributed by size, largest first, so that no host reads more than another
-        by more than one file. The list may be empty if there are more hosts than files.
+        The files are distributed by size, largest first, so that two hosts differ by at most one
+        file. The list can be empty if there are more hosts than files.
 
         Raises:
-            JobError: No file of the whole job matches.
+            JobError: No file of the job matches.
         """
-        found = sorted(files_below(path, pattern), key=lambda file: -file.lstat().st_size)
-        mine = found if path in self.sharded else list(self.share(found))
-        if not found and (self.count == 1 or path not in self.sharded):
-            raise JobError(_nothing_found(path, pattern))
-        return mine
+        files = sorted(files_below(path, pattern), key=lambda file: -file.lstat().st_size)
+        if not files and (self.count == 1 or path not in self.sharded):
+            raise JobError(_no_match(path, pattern))
+        return files if path in self.sharded else list(self.share(files))
 
 
-def _nothing_found(path: Path, pattern: str) -> str:
+def _no_match(path: Path, pattern: str) -> str:
     others = [other for other in files_below(path, "*") if not other.is_dir()]
     if not others:
         return f"{path} is empty: name a folder that holds files {pattern}"
-    shown = ", ".join(other.relative_to(path).as_posix() for other in others[:_SHOWN])
-    more = ", …" if len(others) > _SHOWN else ""
+    shown = ", ".join(other.relative_to(path).as_posix() for other in others[:_MAX_NAMES])
+    more = ", …" if len(others) > _MAX_NAMES else ""
     return f"{path}: no file matches {pattern}; it holds {shown}{more}"
 
 
 def this_host() -> Host:
-    """Read from ``/opt/ml/config`` which host this is and how its inputs were distributed."""
+    """Read from ``/opt/ml/config`` which host this is and which inputs are sharded."""
     resources = resource_config()
     if not resources:
         return Host()

@@ -1,4 +1,4 @@
-"""Runs a job: from its command line to its exit code."""
+"""Runs a job, from its command line to its exit code."""
 
 import argparse
 import json
@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .container import OUTPUT, as_in_container, job_config, leave_message
+from .container import OUTPUT, as_in_container, job_config, write_exit_message
 from .cpu_limit import limit_threads
 from .hosts import this_host
-from .messages import RejectedError, expected_reason, one_line, raised_at
+from .messages import RejectedError, error_location, expected_reason, one_line
 from .parser import JobParser
 from .publication import Publication
 from .records import Record
@@ -24,7 +24,7 @@ from .signals import ignore_signals, on_signal
 from .versions import imported_versions
 
 FINISHED = "finished in"
-"""The beginning of the last message that a job logs when it succeeds."""
+"""How the last line in the log of a successful job begins."""
 
 _logger = logging.getLogger(__name__)
 
@@ -34,13 +34,14 @@ def main(
     run: Callable[[argparse.Namespace], None],
     argv: Sequence[str] | None = None,
 ) -> None:
-    """Run a job: parse its arguments, log them, and publish its outputs completely or not at all.
+    """Run a job: parse and log its arguments, and publish its outputs completely or not at all.
 
-    ``run`` is given a staging folder in place of each output. When it has succeeded, the files
-    move into the outputs, each with a record (``job.json``) that lists them. The exit code is 2
-    if an argument is rejected: nothing was started, the outputs are unchanged. It is 1 if the job
-    fails, and 128 plus the signal's number after SIGTERM or SIGINT: nothing is published, and the
-    reason is in the log and in ``/opt/ml/output/message``.
+    ``run`` gets a staging folder instead of each output. When it returns, the files are moved into
+    the outputs, together with a record (``job.json``) that lists them.
+
+    The exit code is 2 if an argument is rejected: nothing was started, and the outputs are
+    unchanged. It is 1 if the job fails, and 128 plus the number of the signal after SIGTERM or
+    SIGINT: nothing is published, and the reason is in the log and in ``/opt/ml/output/message``.
     """
     args = parser.parse(argv)
     started = datetime.now(UTC)
@@ -53,7 +54,7 @@ def main(
     on_signal(lambda number: _stop(number, publication))
     try:
         limit_threads()
-        record = _begin_record(Path(parser.prog).stem, arguments, started)
+        record = _start_record(Path(parser.prog).stem, arguments, started)
         publication.check(record)
         parser.verify_inputs(args)
         staging = publication.begin(record)
@@ -63,7 +64,7 @@ def main(
     except RejectedError as error:
         publication.lock.acquire()
         parser.error(str(error))
-    except BaseException as error:  # a panic of Polars is not an Exception
+    except BaseException as error:  # panics of Polars are not Exceptions
         publication.lock.acquire()
         _report(error, publication)
         _fail(publication)
@@ -74,26 +75,26 @@ def main(
 
 
 class _Formatter(logging.Formatter):
-    """Names files as they are in the container, and outputs instead of staging folders."""
+    """Shows paths as in the container, and outputs instead of staging folders."""
 
     def __init__(self, publication: Publication) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
         self._publication = publication
 
     def format(self, record: logging.LogRecord) -> str:
-        return as_in_container(self._publication.in_outputs(super().format(record)))
+        return as_in_container(self._publication.hide_staging(super().format(record)))
 
 
 def _arguments(parser: JobParser, args: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments as they are logged and recorded: the same on every host and machine."""
+    """Return the arguments for the log and the record; they are equal on all hosts and machines."""
     secrets = {action.dest for action in parser.actions if is_secret_option(action)}
-    shown = {name: "***" if name in secrets else value for name, value in vars(args).items()}
-    text = json.dumps(shown, default=lambda value: as_in_container(str(value)))
+    values = {name: "***" if name in secrets else value for name, value in vars(args).items()}
+    text = json.dumps(values, default=lambda value: as_in_container(str(value)))
     arguments: dict[str, Any] = json.loads(text)
     return arguments
 
 
-def _begin_record(job: str, arguments: Mapping[str, Any], started: datetime) -> Record:
+def _start_record(job: str, arguments: Mapping[str, Any], started: datetime) -> Record:
     host = this_host()
     return Record(
         job=job,
@@ -108,24 +109,24 @@ def _begin_record(job: str, arguments: Mapping[str, Any], started: datetime) -> 
 
 def _stop(number: signal.Signals, publication: Publication) -> None:
     publication.lock.acquire()
-    leave_message(f"stopped by {number.name}")
+    write_exit_message(f"stopped by {number.name}")
     _logger.error("stopped by %s", number.name)
-    publication.discard()  # last, because the main thread still runs
+    publication.discard()  # last, because the main thread is still running
     os._exit(128 + number)
 
 
 def _fail(publication: Publication) -> NoReturn:
-    """End without waiting for other threads, which may work for hours on items of their own."""
+    """Exit without waiting for other threads, which may still work for hours."""
     ignore_signals()
     sys.stdout.flush()
     sys.stderr.flush()
-    publication.discard()  # last, because other threads still run
+    publication.discard()  # last, because other threads are still running
     os._exit(1)
 
 
 def _report(error: BaseException, publication: Publication) -> None:
     expected = expected_reason(error, publication.folders.values())
-    reason = publication.in_outputs(expected or raised_at(error))
+    reason = publication.hide_staging(expected or error_location(error))
     reason = one_line(as_in_container(reason))
     _logger.error("%s", reason, exc_info=None if expected else error)
-    leave_message(reason)
+    write_exit_message(reason)

@@ -1,4 +1,4 @@
-"""What a user is told about a failure, without values from the data."""
+"""Error messages of jobs, which do not contain values from the data."""
 
 import errno
 import re
@@ -7,69 +7,71 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-_SURROUNDINGS = (
+_SYSTEM_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
     *(errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOMEM),
 )
-"""Errors of a disk or a network, which no bug of a handler causes."""
+"""Errors of a disk, a network or memory, which are not bugs of a handler."""
 
 _SECRET = re.compile("passw|passphrase|passcode|pwd|secret|credential|authorization")
-_TOKEN = re.compile(r"\w*tokens?|(api|access|account|auth|private|signing|ssh)?keys?")
-_ORDINARY = re.compile("max|min|num|number|count|limit|length|size|columns?|fields?|sort|partition")
-"""Words beside a token or a key that is none to be hidden: ``max_tokens``, ``key_column``."""
+_SECRET_WORD = re.compile(r"\w*tokens?|(api|access|account|auth|private|signing|ssh)?keys?")
+_PUBLIC_WORD = re.compile(
+    "max|min|num|number|count|limit|length|size|columns?|fields?|sort|partition"
+)
+"""Words in names of values that need not be hidden: ``max_tokens``, ``key_column``."""
 
 
 class JobError(Exception):
-    """A failure that the job expects; its text is shown to the user unchanged.
+    """An expected failure, such as invalid data. Users see its text unchanged.
 
-    The text reaches the log and ``ExitMessage``: it names files and columns, never values.
+    The text appears in the log and in ``ExitMessage``: name files and columns, but no values.
     """
 
 
 class RejectedError(Exception):
-    """An argument with which the job cannot start; nothing was changed."""
+    """An argument was rejected before the job started; nothing was changed."""
 
     def __init__(self, option: str, reason: object) -> None:
         super().__init__(f"argument --{option}: {reason}")
 
 
 def is_secret(name: str) -> bool:
-    """Whether the value of an option or variable of this name must not be shown."""
+    """Return whether the value of an option or variable with this name must be hidden."""
     if _SECRET.search(name.lower()):
         return True
     words = re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name)
     words = [word.lower() for word in words]
-    return any(map(_TOKEN.fullmatch, words)) and not any(map(_ORDINARY.fullmatch, words))
+    return any(map(_SECRET_WORD.fullmatch, words)) and not any(map(_PUBLIC_WORD.fullmatch, words))
 
 
 def expected_reason(error: BaseException, outputs: Iterable[Path]) -> str | None:
-    """Why a job failed, if that is known not to be a bug; it quotes no values from the data."""
+    """Return the reason for an error that is not a bug, without values from the data."""
     if isinstance(error, JobError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in _SURROUNDINGS:
-        # The error of a full disk does not name the file.
+    if isinstance(error, OSError) and error.errno in _SYSTEM_ERRORS:
+        # If the disk is full, the error does not name the file.
         return f"{error.filename or ' and '.join(map(str, outputs))}: {error.strerror}"
     if isinstance(error, MemoryError):
         return "out of memory"
     return None
 
 
-def raised_at(error: BaseException) -> str:
-    """The type of an error and the line of the repository's own code that raised it.
+def error_location(error: BaseException) -> str:
+    """Return the type of an error and the line of the repository's code that caused it.
 
-    That is the innermost line in ``src/`` or ``entrypoints/``, outside of this package. The text
-    of an error may quote the data, except that of an ``OSError``, which names a file.
+    This is the innermost line in ``src/`` or ``entrypoints/`` outside of this package. The text of
+    an error is left out because it may quote data, except for an ``OSError``, which names a file.
     """
     frames = traceback.extract_tb(error.__traceback__)
     frame = next((frame for frame in reversed(frames) if _is_own(frame.filename)), frames[-1])
-    place = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+    location = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
     if isinstance(error, OSError) and error.strerror:
-        return ": ".join(map(str, filter(None, [place, error.filename, error.strerror])))
-    return place
+        return ": ".join(map(str, filter(None, [location, error.filename, error.strerror])))
+    return location
 
 
 def _is_own(filename: str) -> bool:
-    """Whether code is the repository's own, and not that of a library or of this package."""
+    """Return whether a file belongs to the repository, but not to this package."""
     runtime = Path(__file__).resolve().parent
     main = getattr(sys.modules["__main__"], "__file__", None)
     folders = [runtime.parents[1], *([Path(main).resolve().parent] if main else [])]
@@ -82,5 +84,5 @@ def _is_own(filename: str) -> bool:
 
 
 def one_line(text: str) -> str:
-    """Escape line breaks, control sequences and invalid UTF-8, which file names may contain."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    """Escape line breaks, control characters and invalid UTF-8, which file names may contain."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

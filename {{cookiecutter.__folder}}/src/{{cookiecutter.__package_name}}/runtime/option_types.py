@@ -8,12 +8,12 @@ from stat import S_ISDIR, S_ISREG
 from .messages import JobError
 from .records import check_output
 
-_SHOWN = 3
-"""How many names of files a message shows."""
+_MAX_NAMES = 3
+"""How many file names a message shows."""
 
 
 def existing_dir(text: str) -> Path:
-    """Type of an option that takes a folder which exists; it may be empty."""
+    """Convert an argument to the path of an existing folder, which may be empty."""
     path = Path(text)
     if not S_ISDIR(_mode(path, text, "folder")):
         raise ArgumentTypeError(
@@ -23,10 +23,10 @@ def existing_dir(text: str) -> Path:
 
 
 def existing_file(text: str) -> Path:
-    """Type of an option that takes one file: its path, or that of a folder that holds only it.
+    """Convert an argument to the path of a file: its own path, or a folder with no other file.
 
-    SageMaker puts a file into the folder of its channel, so the default of the option is a folder:
-    ``f"{INPUT}/lookup"``. The value is the path of the file itself.
+    SageMaker puts a file into the folder of its channel, so the default of such an option is a
+    folder: ``f"{INPUT}/lookup"``. The value is always the path of the file itself.
     """
     path = Path(text)
     mode = _mode(path, text, "file")
@@ -35,29 +35,30 @@ def existing_file(text: str) -> Path:
     if not S_ISDIR(mode):
         raise ArgumentTypeError(f"{text!r} is neither a file nor a folder: name a file")
     try:
-        found = sorted(path.iterdir())
+        contents = sorted(path.iterdir())
     except OSError as error:
         raise ArgumentTypeError(f"{text!r}: {error.strerror}") from error
-    if not found:
+    if not contents:
         raise ArgumentTypeError(f"{text!r} is an empty folder, but a file is required: name a file")
-    if len(found) > 1:
-        names = ", ".join(each.name for each in found[:_SHOWN])
+    if len(contents) > 1:
+        names = ", ".join(file.name for file in contents[:_MAX_NAMES])
+        more = ", …" if len(contents) > _MAX_NAMES else ""
         raise ArgumentTypeError(
-            f"{text!r} holds more than one file ({names}{', …' if len(found) > _SHOWN else ''}), "
+            f"{text!r} holds more than one file ({names}{more}), "
             "but one file is required: name the file"
         )
-    if not found[0].is_file():
+    if not contents[0].is_file():
         raise ArgumentTypeError(
-            f"{text!r} holds the folder {found[0].name}, but one file is required: name the file"
+            f"{text!r} holds the folder {contents[0].name}, but one file is required: name the file"
         )
-    return found[0]
+    return contents[0]
 
 
 def finished_output(text: str) -> Path:
-    """Type of an option that takes the complete output of another job.
+    """Convert an argument to the path of a complete output of another job.
 
-    The content is verified against the record of every host: a file that is missing, was added or
-    was changed is rejected. In a ``JobParser`` this happens last, because it reads every file.
+    The files are verified against the record of every host. If a file is missing, was added or was
+    changed, the argument is rejected. ``JobParser`` does this last, because it reads every file.
     """
     path = existing_dir(text)
     try:
@@ -70,7 +71,7 @@ def finished_output(text: str) -> Path:
 
 
 def _mode(path: Path, text: str, kind: str) -> int:
-    """The mode of an existing path, which is a bit pattern that tells files from folders."""
+    """Return the mode of an existing path, which shows whether it is a file or a folder."""
     try:
         return path.stat().st_mode
     except FileNotFoundError as error:
@@ -80,7 +81,7 @@ def _mode(path: Path, text: str, kind: str) -> int:
 
 
 def fraction(text: str) -> float:
-    """Type of an option that takes a number above 0 and below 1."""
+    """Convert an argument to a number between 0 and 1, both excluded."""
     value = float(text)
     if not 0 < value < 1:
         raise ArgumentTypeError(f"{text} is not above 0 and below 1")
@@ -88,7 +89,7 @@ def fraction(text: str) -> float:
 
 
 def at_least(minimum: int) -> Callable[[str], int]:
-    """Type of an option that takes a whole number of ``minimum`` or more."""
+    """Return a type that converts an argument to a whole number of at least ``minimum``."""
 
     def integer(text: str) -> int:
         value = int(text)

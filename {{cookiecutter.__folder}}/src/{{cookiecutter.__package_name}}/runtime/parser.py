@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .container import INPUT, OUTPUT, as_in_container, leave_message
+from .container import INPUT, OUTPUT, as_in_container, write_exit_message
 from .messages import RejectedError, one_line
 from .option_types import existing_dir, existing_file, finished_output
 from .secret_options import hide_in_message
 
 
 class JobParser(argparse.ArgumentParser):
-    """The parser of an entrypoint: full option names only, defaults shown by ``--help``.
+    """The parser of an entrypoint. It does not accept abbreviations, and ``--help`` shows defaults.
 
-    An option whose default is below ``INPUT`` is an input channel, one whose default is below
-    ``OUTPUT`` an output channel; the rest of the path is the channel's name. argparse checks a
-    default that is a string as if it had been typed, and does not check one that is a ``Path``: a
-    string makes the input required, a ``Path`` makes it optional.
+    An option whose default is below ``INPUT`` is an input channel, and one whose default is below
+    ``OUTPUT`` is an output channel; the rest of the path is the name of the channel. If the default
+    of an input is a string, the input is required, because argparse checks the default as if it had
+    been typed. If it is a ``Path``, the input is optional, because argparse does not check it.
     """
 
     def __init__(self, description: str | None) -> None:
@@ -28,22 +28,22 @@ class JobParser(argparse.ArgumentParser):
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
             allow_abbrev=False,
         )
-        # verify_inputs() checks the content, once everything else is known to be right.
+        # verify_inputs() checks the content, after everything else has been checked.
         self.register("type", finished_output, existing_dir)
 
     @property
     def actions(self) -> list[argparse.Action]:
-        """The options, as ``add_argument`` returned them."""
+        """The options, as returned by ``add_argument``."""
         return self._actions
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
-        """Parse a command line as ``parse_args`` does, with two more checks.
+        """Parse a command line like ``parse_args``, with two more checks.
 
-        Unknown options are reported before missing inputs. Outputs that overlap with another
-        channel are rejected, because writing them would change it.
+        Unknown options are reported before missing inputs. An output that overlaps with another
+        channel is rejected, because writing it would change the other channel.
         """
-        blank = argparse.Namespace(**dict.fromkeys(action.dest for action in self.actions))
-        _, unknown = self.parse_known_args(argv, blank)
+        without_defaults = argparse.Namespace(**{action.dest: None for action in self.actions})
+        _, unknown = self.parse_known_args(argv, without_defaults)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         args = self.parse_args(argv)
@@ -69,22 +69,23 @@ class JobParser(argparse.ArgumentParser):
                     raise RejectedError(action.dest, error) from error
 
     def error(self, message: str) -> NoReturn:
-        """Print a message and end with exit code 2; SageMaker shows it as ``ExitMessage``."""
+        """Print a message, which SageMaker shows as ``ExitMessage``, and exit with code 2."""
         message = hide_in_message(as_in_container(message), sys.argv[1:], self.actions)
         message = one_line(message)
-        leave_message(f"{self.prog}: {message}")
+        write_exit_message(f"{self.prog}: {message}")
         super().error(message)
 
     def channels(self, root: str) -> list[str]:
-        """The names of the arguments that are channels below ``INPUT`` or ``OUTPUT``."""
+        """Return the names of the arguments that are channels below ``INPUT`` or ``OUTPUT``."""
         return [
             action.dest for action in self.actions if str(action.default).startswith(f"{root}/")
         ]
 
     def _find_optional_files(self, args: argparse.Namespace) -> None:
-        """Let an optional input that takes a file be the file, if SageMaker has put one there.
+        """Set optional inputs that take a file to the file, if SageMaker has put one there.
 
-        Nobody names it on the command line there, and argparse does not check its default.
+        On SageMaker the option is not on the command line, and argparse does not convert defaults
+        that are a ``Path``.
         """
         for action in self.actions:
             path = getattr(args, action.dest, None)

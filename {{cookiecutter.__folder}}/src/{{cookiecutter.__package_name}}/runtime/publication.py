@@ -1,11 +1,11 @@
 """Publishes the outputs of a job: each is complete, or has no record and is rejected by readers.
 
-A job writes to a staging folder inside each output. At the end its files move from there into the
-output, and the record follows last. A file that exists is never replaced or removed.
+A job writes to a staging folder inside each output. At the end, its files are moved into the
+output, and the record is moved last. Existing files are never replaced or removed.
 
-Several hosts may share one output folder, as in the local mode of the SageMaker SDK. Each has its
-own staging folder, named after the host and locked while its process lives. The lock tells whether
-that process is alive; a process id could not, because it is 1 in every container.
+Several hosts may share one output folder, as in the local mode of the SageMaker SDK. Each host has
+its own staging folder, which is named after the host and locked while the process is alive. A
+process ID could not replace the lock, because it is 1 in every container.
 """
 
 import errno
@@ -25,8 +25,8 @@ from .messages import JobError, RejectedError
 from .records import Record, record_names
 
 _STAGING = ".incomplete-"
-_REMOVALS = 10
-"""How often a staging folder is removed to which a job that is stopped still writes."""
+_REMOVE_ATTEMPTS = 10
+"""For a staging folder to which a stopped job is still writing."""
 
 
 class Publication:
@@ -36,14 +36,14 @@ class Publication:
         self.folders = folders
         """The folder of each output, by option."""
         self.lock = threading.RLock()
-        """Held while outputs change; the thread that ends the job never releases it."""
+        """Held while outputs are changed. The thread that ends the job never releases it."""
         self._staging: dict[str, _StagingFolder] = {}
 
     def check(self, record: Record) -> None:
-        """Check that the outputs can be written to, without changing anything.
+        """Check that the outputs can be written. Nothing is changed.
 
         Raises:
-            RejectedError: An output holds files that are not from other hosts of the same job.
+            RejectedError: An output contains files that other hosts of the job have not written.
         """
         for option, folder in self.folders.items():
             _check_unused(option, folder, record)
@@ -52,21 +52,22 @@ class Publication:
         """Create the staging folders, and return them by option.
 
         Raises:
-            RejectedError: As ``check``, or another job is writing to an output.
+            RejectedError: See ``check``; or another job is writing to an output.
         """
         with self.lock:
             for option, folder in self.folders.items():
                 folder.mkdir(parents=True, exist_ok=True)
                 self._staging[option] = _StagingFolder(option, folder, record.host)
-                _check_unused(option, folder, record)  # a job may have published since
+                _check_unused(option, folder, record)  # a job may have published meanwhile
                 self._staging[option].clear()
             return {option: staging.path for option, staging in self._staging.items()}
 
     def publish(self, record: Record) -> None:
-        """Move all files from the staging folders into the outputs, and the records last.
+        """Move all files from the staging folders into the outputs, and finally the records.
 
         Raises:
-            JobError: Nothing was moved: a file cannot be published or exists in the output.
+            JobError: A file cannot be published or exists in the output, and nothing was moved; or
+                another job or user wrote a file during the move, and its output has no record.
         """
         records = {
             staging: replace(record, files=digest_files(staging.files()))
@@ -81,8 +82,8 @@ class Publication:
         for staging in records:
             staging.move([record.name])
 
-    def in_outputs(self, text: str) -> str:
-        """Replace the staging folders in a text by the outputs, which are all that a user knows."""
+    def hide_staging(self, text: str) -> str:
+        """Replace staging folders in a text by their outputs, which are what users know."""
         for staging in self._staging.values():
             text = replace_path(text, staging.path, staging.output)
         return text
@@ -95,7 +96,7 @@ class Publication:
 
 
 class _StagingFolder:
-    """The folder inside an output to which this host writes until it publishes."""
+    """The folder inside an output to which this host writes before it publishes."""
 
     def __init__(self, option: str, output: Path, host: str) -> None:
         self.path = output / f"{_STAGING}{host}"
@@ -103,7 +104,7 @@ class _StagingFolder:
         self._descriptor = self._claim(option)
 
     def clear(self) -> None:
-        """Remove what a killed job has left."""
+        """Remove the files of a job that was killed."""
         for path in self.path.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -111,10 +112,10 @@ class _StagingFolder:
                 path.unlink()
 
     def files(self) -> dict[str, Path]:
-        """The files to publish, by name relative to the output.
+        """Return the files to publish, by name relative to the output.
 
         Raises:
-            JobError: A name is reserved or not UTF-8, or something is not a regular file.
+            JobError: A name is reserved or not UTF-8, or a file is not a regular file.
         """
         files = list_files(self.path)
         for name in record_names(files):
@@ -125,7 +126,7 @@ class _StagingFolder:
         return files
 
     def check_targets(self, record: Record) -> None:
-        """Check that nothing is in the way of this host's files and record."""
+        """Check that the output has no files of the same names, and no record of another job."""
         for name in record_names(path.name for path in self.output.iterdir()):
             if not _is_from_other_host(self.output / name, record):
                 reason = "another job has published here in the meantime"
@@ -138,7 +139,7 @@ class _StagingFolder:
         """Move files into the output.
 
         Raises:
-            JobError: A file of that name has appeared there.
+            JobError: Another job or user has written a file of this name.
         """
         for name in names:
             target = self.output / name
@@ -150,14 +151,18 @@ class _StagingFolder:
 
     def remove(self) -> None:
         """Remove the folder and release its lock."""
-        for _ in range(_REMOVALS):
+        for _ in range(_REMOVE_ATTEMPTS):
             shutil.rmtree(self.path, ignore_errors=True)
             if not self.path.exists():
                 break
         os.close(self._descriptor)
 
     def _claim(self, option: str) -> int:
-        """Create the folder, or take over that of a killed job, and lock it."""
+        """Create the folder, or take over that of a killed job, and lock it.
+
+        Raises:
+            RejectedError: Another job has locked the folder, or may have it open.
+        """
         while True:
             created = _create(self.path)
             try:
@@ -190,11 +195,11 @@ def _check_unused(option: str, folder: Path, record: Record) -> None:
 
 
 def _find_foreign(folder: Path, names: list[str], record: Record) -> str | None:
-    """A name in an output that is not from another host of the same job.
+    """Return a name in an output that does not come from another host of the same job.
 
-    Files of other hosts cannot be told from those of other jobs before the hosts have left their
-    records, but there is a staging folder or record of another host beside them. What is foreign
-    nevertheless is noticed by readers: no record lists it.
+    Before a host has published its record, its files cannot be distinguished from those of other
+    jobs. If there is a record or staging folder of another host, files are therefore accepted. If
+    they come from another job, readers reject them, because no record lists them.
     """
     if record.hosts > 1:
         records = record_names(names)
@@ -207,7 +212,7 @@ def _find_foreign(folder: Path, names: list[str], record: Record) -> str | None:
 
 
 def _is_from_other_host(file: Path, record: Record) -> bool:
-    """Whether a record is that of another host of the same job."""
+    """Return whether a record is that of another host of the same job."""
     try:
         other = Record.from_json(file.name, file.read_bytes())
     except JobError:
@@ -216,7 +221,7 @@ def _is_from_other_host(file: Path, record: Record) -> bool:
 
 
 def _create(folder: Path) -> bool:
-    """Create a folder; ``False`` if it exists."""
+    """Create a folder. Return ``False`` if it exists."""
     try:
         folder.mkdir()
     except FileExistsError:
@@ -227,7 +232,8 @@ def _create(folder: Path) -> bool:
 def _lock(descriptor: int) -> bool | None:
     """Lock a folder until it is closed.
 
-    ``False`` if another process has locked it, ``None`` if the file system has no locks.
+    Return ``False`` if another process has locked it, and ``None`` if the file system does not
+    support locks.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -239,7 +245,7 @@ def _lock(descriptor: int) -> bool | None:
 
 
 def _is_open_at(path: Path, descriptor: int) -> bool:
-    """Whether a folder that was opened by a path is still there."""
+    """Return whether the open folder is still the one at this path."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -247,7 +253,7 @@ def _is_open_at(path: Path, descriptor: int) -> bool:
 
 
 def _find_obstacle(output: Path, name: str) -> Path | None:
-    """What a file would replace: a file of its name, or one that has the path of its folder."""
+    """Return what prevents writing a file: the file itself, or a file at the path of a folder."""
     target = output / name
     if os.path.lexists(target):
         return target
@@ -258,7 +264,7 @@ def _find_obstacle(output: Path, name: str) -> Path | None:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a file within a file system; unlike ``Path.rename``, never replace another one."""
+    """Move a file within a file system. Unlike ``Path.rename``, never replace another file."""
     try:
         target.hardlink_to(source)
     except FileExistsError:

@@ -1,7 +1,7 @@
-"""The records that tell a complete output from a partial or changed one.
+"""Records, by which a complete output is distinguished from a partial or changed one.
 
-Every host of a job writes a record into each output: ``job.json``, or ``job-<host>.json`` if the
-job has several hosts. It lists the files that the host wrote there, with their sizes and digests.
+Every host of a job writes a record to each output: ``job.json``, or ``job-<host>.json`` if the job
+has several hosts. It lists the files that the host wrote there, with their sizes and digests.
 """
 
 import json
@@ -20,7 +20,7 @@ _NAME = re.compile(r"job(-[^/]+)?\.json")
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What a host records about a job and about the files that it wrote to one output."""
+    """What a host records about a job and the files that it wrote to one output."""
 
     job: str
     """The name of the entrypoint."""
@@ -43,25 +43,25 @@ class Record:
         return "job.json" if self.hosts == 1 else f"job-{self.host}.json"
 
     def is_same_job(self, other: "Record") -> bool:
-        """Whether both records can be of one job, that is, differ in nothing but the host."""
+        """Return whether both records can belong to one job, that is, differ only in the host."""
         return self._job() == other._job()
 
     def to_json(self) -> str:
-        """The content of the record's file."""
+        """Return the content of the record's file."""
         files = {name: vars(digest) for name, digest in self.files.items()}
         return json.dumps({**vars(self), "files": files}, indent=2, default=str) + "\n"
 
     @classmethod
     def from_json(cls, name: str, content: bytes) -> "Record":
-        """Read a record; only its number of hosts and its files must be there.
+        """Parse a record. Only the number of hosts and the files are required.
 
         Raises:
-            JobError: The content is not a record, or the file has the name of another record.
+            JobError: The content is not a record, or the record belongs to another file name.
         """
         try:
             values = json.loads(content)
             files = {file: FileDigest(**digest) for file, digest in values["files"].items()}
-            known = {each.name: values.get(each.name) for each in fields(cls)}
+            known = {attribute.name: values.get(attribute.name) for attribute in fields(cls)}
             record = cls(**{**known, "hosts": int(values["hosts"]), "files": files})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise JobError(f"{name} cannot be read as a record") from error
@@ -75,12 +75,12 @@ class Record:
 
 
 def record_names(names: Iterable[str]) -> list[str]:
-    """Those of the names of an output's files that are names of records."""
+    """Return the names of records among the file names of an output."""
     return sorted(filter(_NAME.fullmatch, names))
 
 
 def check_listing(records: Mapping[str, bytes], sizes: Mapping[str, int]) -> None:
-    """Check by names and sizes that an output is complete.
+    """Check that an output is complete, by names and sizes.
 
     Args:
         records: The content of each record, by name.
@@ -88,16 +88,16 @@ def check_listing(records: Mapping[str, bytes], sizes: Mapping[str, int]) -> Non
 
     Raises:
         JobError: A file is missing, was added or has another size; or a record is missing, cannot
-            be read or does not belong to the others. The text names the file.
+            be read or does not match the others. The message names the file.
     """
     _compare_sizes(_recorded_files(records), sizes)
 
 
 def check_output(folder: Path) -> None:
-    """Check by names, sizes and digests that an output is complete.
+    """Check that an output is complete, by names, sizes and digests.
 
     Raises:
-        JobError: As ``check_listing``, or the content of a file was changed.
+        JobError: See ``check_listing``; or the content of a file was changed.
         OSError: A file or folder cannot be read.
     """
     files = list_files(folder)
@@ -111,7 +111,7 @@ def check_output(folder: Path) -> None:
 
 
 def _recorded_files(records: Mapping[str, bytes]) -> dict[str, FileDigest]:
-    """The files of a complete output, by the records of all its hosts."""
+    """Return the files that the records of all hosts list."""
     read = [Record.from_json(name, content) for name, content in records.items()]
     if not read:
         raise JobError("it has no record (job.json): no job has finished writing it")

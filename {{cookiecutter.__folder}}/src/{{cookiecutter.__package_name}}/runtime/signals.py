@@ -1,4 +1,4 @@
-"""Acts on SIGTERM and SIGINT within moments, whatever the main thread does."""
+"""Handles SIGTERM and SIGINT immediately, even if the main thread is busy."""
 
 import os
 import signal
@@ -8,21 +8,22 @@ from collections.abc import Callable
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
 
-def on_signal(act: Callable[[signal.Signals], None]) -> None:
-    """Call a function in a thread of its own at the first SIGTERM or SIGINT.
+def on_signal(handle: Callable[[signal.Signals], None]) -> None:
+    """Call a function in a new thread at the first SIGTERM or SIGINT.
 
-    Child processes keep the default: a signal ends them. To be called from the main thread.
+    Child processes keep the default behavior: a signal ends them. Call this from the main thread.
     """
-    # Python runs signal handlers in the main thread only, where native code (a query, a fit) can
-    # take minutes. Python writes the number of a signal to the wakeup descriptor at once.
+    # Python runs signal handlers only in the main thread, and only after native code (a query, a
+    # fit) has returned, which can take minutes. It writes the number of a signal to the wakeup
+    # descriptor immediately.
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
 
     def wait() -> None:
         number = 0
-        while number not in _NUMBERS:  # other signals with a handler are written as well
+        while number not in _NUMBERS:  # other signals are written as well
             number = os.read(reader, 1)[0]
-        act(signal.Signals(number))
+        handle(signal.Signals(number))
 
     threading.Thread(target=wait, daemon=True).start()
     os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_reset)
@@ -30,17 +31,17 @@ def on_signal(act: Callable[[signal.Signals], None]) -> None:
     for number in _NUMBERS:
         signal.signal(number, lambda *_: None)
         signal.siginterrupt(number, False)  # system calls are not interrupted
-    _unblock()  # whoever started the job may have blocked them
+    _unblock()  # the parent process may have blocked them
 
 
 def ignore_signals() -> None:
-    """Ignore SIGTERM and SIGINT until the process has ended; Python would reset a handler."""
+    """Ignore SIGTERM and SIGINT until the process ends. Python resets handlers before that."""
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _block() -> None:
-    # Until it is reset, a forked child would write its signals to the descriptor of the job.
+    # A forked child writes its signals to the descriptor of the job until _reset() is called.
     signal.pthread_sigmask(signal.SIG_BLOCK, _NUMBERS)
 
 

@@ -1,4 +1,4 @@
-"""Works on several items at the same time."""
+"""Processes several items at the same time."""
 
 import time
 from collections import deque
@@ -13,28 +13,27 @@ _R = TypeVar("_R")
 
 
 def parallel(
-    work: Callable[[_T], _R], items: Iterable[_T], worthwhile: float = 0.1
+    work: Callable[[_T], _R], items: Iterable[_T], min_seconds: float = 0.1
 ) -> Iterator[_R]:
     """Yield ``work(item)`` for each item, in the order of the items.
 
-    As many items as the job has CPUs are worked on at the same time, in threads: they share their
-    memory, and end when the job ends. Python's own code runs in one thread at a time, so this is
-    for work that libraries do in native code. The first error ends the iteration, and no further
-    item is started.
+    As many items as the job has CPUs are processed at the same time, in threads, which share memory
+    and end with the job. Python code runs in only one thread at a time, so use this for work that
+    libraries do in native code. After the first error, no further item is started.
 
     Args:
-        work: A function of one item. It must not depend on the other items.
+        work: A function of one item that does not depend on other items.
         items: The items.
-        worthwhile: Seconds of CPU time. If the first item takes less, the others follow it one by
-            one, because threads would lose more by taking turns than they gain. 0 is for work that
-            a library does in threads of its own, such as a query of Polars.
+        min_seconds: CPU time. If the first item takes less, the others are processed one by one,
+            because switching between threads would cost more than it saves. Use 0 for work that a
+            library does in its own threads, such as a query of Polars.
     """
     queue = deque(items)
     threads = cpus()
-    if worthwhile and queue:
+    if min_seconds and queue:
         started = time.thread_time()
         first = work(queue.popleft())
-        if time.thread_time() - started < worthwhile:
+        if time.thread_time() - started < min_seconds:
             threads = 1
         yield first
     if threads == 1:

@@ -1,4 +1,4 @@
-"""Finds the versions of what a job has imported."""
+"""Finds the versions of the packages that a job has imported."""
 
 import platform
 import re
@@ -9,11 +9,11 @@ _MODULE = re.compile(r"^\w+(?=[/.])", re.MULTILINE)
 
 
 def imported_versions() -> dict[str, str]:
-    """The versions of Python and of every distribution that has been imported."""
+    """Return the versions of Python and of every imported distribution."""
     import importlib.metadata
 
     imported = {name.partition(".")[0] for name in sys.modules}
-    # Several times as fast as packages_distributions() of importlib.metadata.
+    # Several times faster than importlib.metadata.packages_distributions().
     names = {
         distribution.name
         for distribution in importlib.metadata.distributions()
