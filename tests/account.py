@@ -1,4 +1,4 @@
-"""An AWS account: moto, in this process, with what it lacks of CloudFormation, IAM and quotas.
+"""An AWS account: moto in this process, with additions to CloudFormation, IAM and Service Quotas.
 
 moto is imported where it is used: it takes seconds, which tests that only render can spare.
 """

@@ -1,4 +1,4 @@
-"""What IAM is asked about a call of AWS: actions, resources and condition keys.
+"""The actions, resources and condition keys that IAM evaluates for a call of AWS.
 
 Source: https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 An operation that is not in the table below is an error, so that no call is forgotten.

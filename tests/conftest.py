@@ -1,4 +1,4 @@
-"""Rendered projects, as fixtures: ``bake`` makes one, ``refuse`` one that must not come about."""
+"""Fixtures of rendered projects: ``bake`` renders one, and ``refuse`` expects a rejection."""
 
 import json
 import os

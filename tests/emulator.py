@@ -1,4 +1,4 @@
-"""The service behind SageMaker Processing: moto takes the requests, and what they ask is done.
+"""An emulator of SageMaker Processing: moto answers the requests, and the emulator runs the jobs.
 
 A CreateProcessingJob becomes containers of the image in the registry, with the inputs out of
 moto's S3 in their folders; outputs, log, status and ExitMessage go back where AWS puts them.

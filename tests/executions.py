@@ -1,4 +1,4 @@
-"""Executes the definitions of pipelines: each step once what it refers to is known."""
+"""Executes pipeline definitions: each step starts when its references can be resolved."""
 
 import json
 import operator

@@ -1,4 +1,4 @@
-"""What the tests of launch stand on: a project with small jobs, its image, and the service.
+"""Fixtures for tests of launch: a project with small jobs, its image, and the service.
 
 The jobs are here and know nothing of the example: ``probe`` does what a test wants to see, and
 ``gather``, ``search`` and ``fit`` are a pipeline.

@@ -1,4 +1,4 @@
-"""What the service lists, with the tags that it knows: jobs, executions and prices."""
+"""Lists of the service, with tags: jobs, executions and prices."""
 
 import json
 from collections.abc import Mapping

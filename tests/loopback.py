@@ -1,4 +1,4 @@
-"""Servers of tests, on this machine only."""
+"""Test servers that only this machine can reach."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The messages that ``docs/troubleshooting.md`` explains, and those that there are."""
+"""The messages that ``docs/troubleshooting.md`` explains, and the messages in the code."""
 
 import ast
 import re

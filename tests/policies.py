@@ -1,4 +1,4 @@
-"""IAM policies: whether they allow a request, and which of their permissions allowed one.
+"""Evaluates IAM policies: whether they allow a request, and which permission allows it.
 
 What is not in the grammar below is an error and never passes in silence: a condition operator, a
 policy variable or an element of a statement that this module does not know.

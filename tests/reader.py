@@ -1,4 +1,4 @@
-"""Somebody who reads a document and types its commands."""
+"""A reader of a document, who types its commands."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Calls of AWS, read from the HTTP requests by which clients make them.
+"""Records calls of AWS from the HTTP requests of clients.
 
 The AWS CLI and boto3 send the same requests, so that one recorder in front of moto sees both. Who
 makes a call is the access key that has signed it: give each caller a key of its own.

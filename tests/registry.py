@@ -1,4 +1,4 @@
-"""The engine that tests build with, and servers on loopback: a registry, and AWS's APIs."""
+"""The Docker engine of the tests, and local servers: a registry and the APIs of AWS."""
 
 import base64
 import hashlib

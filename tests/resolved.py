@@ -1,4 +1,4 @@
-"""The stack's template with its functions evaluated, as CloudFormation does before it creates it.
+"""The template of the stack with its functions evaluated, as by CloudFormation.
 
 moto knows only some of the stack's resources, and linters do not look behind conditions.
 """

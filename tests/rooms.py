@@ -1,4 +1,4 @@
-"""Where the example is: in these files and nowhere else."""
+"""The files of the example."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""``AWS::Scheduler::Schedule`` for moto's CloudFormation, and emails for events, which it lacks.
+"""Adds ``AWS::Scheduler::Schedule`` and emails for events to moto's CloudFormation.
 
 moto finds the models of resources by their base class, when it deploys its first stack: this module
 must be imported before that.

@@ -1,4 +1,4 @@
-"""The SageMaker SDK in an environment of its own, to compare what it sends with what we send.
+"""The SageMaker SDK in a separate environment, to compare its requests with ours.
 
 The SDK has 132 packages, and most of them are used nowhere else. The environment stays in build/sdk
 until the lock changes.

@@ -1,4 +1,4 @@
-"""An account that records who calls AWS, for the roles of the stack; nobody is denied anything.
+"""An account that records who makes which call, to check the roles of the stack; it denies nothing.
 
 SageMaker's part is the emulator's, without containers: a job reads its inputs, writes a log and its
 outputs, and is done. What SageMaker does for a job or a pipeline, it does as the execution role.

@@ -1,4 +1,4 @@
-"""A terminal, in which a command is typed and which may be closed before the command has ended."""
+"""A terminal that runs a command and can be closed before the command ends."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Another model: docs/another_model.md, typed as it is, and what comes of it on every backend."""
+"""The steps of docs/another_model.md, and the resulting repository on every backend."""
 
 import json
 import os

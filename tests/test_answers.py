@@ -1,4 +1,4 @@
-"""Any answers at all: a bake is refused and leaves nothing, or it gives a repository that works.
+"""Arbitrary answers are rejected without leaving files, or result in a working repository.
 
 ``make fuzz`` tries more of them, and prints what came of how many.
 """

@@ -1,4 +1,4 @@
-"""`make audit`, with a service on loopback in the place of OSV, which knows what the test says."""
+"""`make audit`, with a local server instead of OSV."""
 
 import json
 import os

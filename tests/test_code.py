@@ -1,4 +1,4 @@
-"""``--code`` against real parts: from an edit to its result without an image of the edit."""
+"""``--code`` runs an edit without building an image of it."""
 
 import json
 from collections.abc import Iterator, Mapping

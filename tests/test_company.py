@@ -1,4 +1,4 @@
-"""``docs/company.md`` in an account whose policies deny what a company does not allow.
+"""The steps of ``docs/company.md``, in an account with the restrictive policies of a company.
 
 The commands and the settings of the page are taken from it, in its order; nothing else is edited.
 """

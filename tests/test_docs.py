@@ -1,12 +1,14 @@
-"""The documents name only what exists."""
+"""The documentation names only existing files, targets and messages."""
 
 import re
+import shutil
 from pathlib import Path
 
+import commands
 import messages
 import pytest
 from conftest import TEMPLATE
-from rooms import names_example, paths
+from pytest_cookies.plugin import Cookies
 
 ROOT = TEMPLATE.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -17,29 +19,142 @@ OTHERS_MESSAGES = {
 }
 
 
+PROJECT_README = TEMPLATE / "README.md"
+PAGES = [*DOCUMENTS, *sorted(ROOT.glob(".github/*.md")), PROJECT_README]
+OF_THE_TEMPLATE = {
+    *(f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "PULL_REQUEST_TEMPLATE", "SECURITY")),
+    *("adapt.md", "design_decisions.md", "reliability.md", "transcript.md"),
+}
+"""Pages that also name targets of the template's own Makefile, as does the README here."""
+HISTORY = ROOT / "CHANGELOG.md"
+"""It names what was removed."""
+ANOTHER_MODEL = ROOT / "tests" / "another_model"
+each_page = pytest.mark.parametrize(
+    "page", PAGES, ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+
+
+def read(page: Path) -> str:
+    return re.sub(r"\{\{ (\S+) \}\}", r"{{\1}}", page.read_text(encoding="utf-8"))
+
+
 def targets(makefile: Path) -> set[str]:
     return set(re.findall(r"^\.PHONY: (\S+)", makefile.read_text(), flags=re.MULTILINE))
 
 
+@pytest.fixture(scope="module")
+def projects(
+    generated: Path, cookies_session: Cookies, tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """The generated project, and one with the jobs of ``docs/another_model.md``."""
+    if not ANOTHER_MODEL.exists():
+        return [generated]
+    (package,) = (ANOTHER_MODEL / "src").iterdir()
+    result = cookies_session.bake({"project_name": package.name.replace("_", " ").title()})
+    other = Path(shutil.copytree(result.project_path, tmp_path_factory.mktemp("another") / "model"))
+    shutil.rmtree(other / "entrypoints")
+    shutil.copytree(ANOTHER_MODEL, other, dirs_exist_ok=True)
+    return [generated, other]
+
+
+@pytest.fixture(scope="module")
+def known_files(projects: list[Path]) -> set[str]:
+    return set.union(*map(commands.tree, (ROOT, TEMPLATE, *projects)))
+
+
+@pytest.fixture(scope="module")
+def written(generated: Path) -> set[str]:
+    """What code may name a folder: its strings that are one word."""
+    return {text for text in messages.in_code(generated) if text.isalpha()}
+
+
+@pytest.fixture(scope="module")
+def parsers(projects: list[Path]) -> list[commands.Parsers]:
+    return [commands.Parsers(project) for project in projects]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_documents_of_the_template(document: Path, generated: Path) -> None:
+def test_links_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    known = targets(ROOT / "Makefile") | targets(generated / "Makefile")
-    assert set(re.findall(r"`make ([a-z-]+)", text)) <= known
-    assert set(re.findall(r"^make ([a-z-]+)", text, flags=re.MULTILINE)) <= known
     for link in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", text):
         assert (document.parent / link).exists(), link
-    for path in paths(document):
-        if not names_example(path):
-            assert any((folder / path).exists() for folder in (ROOT, generated)), path
 
 
-def test_readme_of_a_project(generated: Path) -> None:
-    text = (generated / "README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets(generated / "Makefile")
-    paths = re.findall(r"`((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:toml|lock|env|mk|txt))`", text)
-    for path in paths:
-        assert (generated / path).exists(), path
+@each_page
+def test_targets_exist(page: Path, generated: Path) -> None:
+    known = targets(generated / "Makefile")
+    if page.name in OF_THE_TEMPLATE or page == ROOT / "README.md":
+        known |= targets(ROOT / "Makefile")
+    assert commands.targets(read(page)) <= known
+
+
+# The following tests also read what belongs to the example: its jobs, options and files. They are
+# not among the fast ones, which must pass with another example before the pages name its jobs.
+
+
+@pytest.mark.slow
+@each_page
+def test_files_exist(page: Path, known_files: set[str], written: set[str]) -> None:
+    if page == HISTORY:
+        pytest.skip("a history names what was removed")
+    assert commands.missing_files(read(page), known_files, written) == set()
+
+
+@pytest.mark.slow
+@each_page
+def test_options_exist(page: Path, parsers: list[commands.Parsers]) -> None:
+    known = set.union(*commands.OTHER_PROGRAMS.values(), *(each.options() for each in parsers))
+    assert commands.options(read(page)) <= known | commands.EXAMPLES
+
+
+@pytest.mark.slow
+@each_page
+def test_commands_are_accepted(page: Path, parsers: list[commands.Parsers]) -> None:
+    found = commands.launches(read(page), parsers[0].verbs)
+    rejected = [each.errors(found) for each in parsers]
+    assert {
+        command: error
+        for command, error in rejected[0].items()
+        if all(command in r for r in rejected)
+    } == {}
+
+
+@pytest.mark.slow
+def test_mistakes_are_found(
+    projects: list[Path], known_files: set[str], written: set[str], parsers: list[commands.Parsers]
+) -> None:
+    (first, *_), launch = parsers[0].jobs, parsers[0]
+    known = targets(projects[0] / "Makefile")
+    assert commands.targets("`make instal`\n```\nmake image psh\n```\n") - known == {
+        "instal",
+        "psh",
+    }
+    named = ("launch/nothing.py", "lanch/request.py", "scripts/biuld.sh", "nothing.py", "notebook/")
+    for path in named:
+        assert commands.missing_files(f"see `{path}`", known_files, written) == {path}
+    assert (
+        commands.missing_files("`launch.toml`, `scripts/`, `owner/name`, `out/run`", known_files)
+        == set()
+    )
+    assert commands.options("`--backend local`, `--bakend`") - launch.options() == {"--bakend"}
+    page = f"""
+`.venv/bin/python -m launch {first} --backend local`, `pipeline --from {first}` and `logs NAME`
+```
+.venv/bin/python -m launch {first} --bakend local
+.venv/bin/python -m launch {first} --backend nowhere
+.venv/bin/python -m launch list --limit none
+.venv/bin/python -m launch lst
+.venv/bin/python -m launch clean --all
+.venv/bin/python -m launch again NAME --bakend local
+.venv/bin/python -m launch again NAME --backend docker
+```
+"""
+    found = commands.launches(page, launch.verbs)
+    assert list(launch.errors(found)) == [
+        f"{first} --bakend local",
+        f"{first} --backend nowhere",
+        *("list --limit none", "lst", "clean --all", "again NAME --bakend local"),
+    ]
 
 
 def test_tree_of_the_readme_is_the_tree(generated: Path) -> None:

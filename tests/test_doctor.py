@@ -1,4 +1,4 @@
-"""What ``make doctor`` finds, in each state that a laptop and an account may be in."""
+"""``make doctor`` in every state of a laptop and an account."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The environment: its Python, what a command finds in it, and the index that it comes from."""
+"""The environment: its Python, its packages, and the package index."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The service of the tests starts jobs of pipelines, and starts them again, as SageMaker does."""
+"""The emulator starts and retries the jobs of pipelines like SageMaker."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What was launched is listed, shown, followed, stopped and repeated from another terminal."""
+"""Launches are listed, shown, followed, stopped and repeated from another terminal."""
 
 import json
 import os

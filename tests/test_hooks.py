@@ -1,4 +1,4 @@
-"""What the hooks refuse, and what they leave behind with and without git."""
+"""The answers that the hooks reject, and what they create with and without git."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""The image: what is in it, what it was built from, and that its jobs do what they do outside."""
+"""The image: its content, its source, and its jobs, which give the same results as outside."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`make job` adds a job that the tests, the linters and `make run` know at once.
+"""`make job` adds a job that the tests, the linters and `make run` accept.
 
 The generated project's own tests say which names are rejected, and what is changed where.
 """

@@ -1,4 +1,4 @@
-"""One argparse, three backends: the command line of ``launch`` against real parts."""
+"""The command line of ``launch`` on all three backends."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What linters of CloudFormation and IAM say about the stack, with several sets of parameters.
+"""Linters of CloudFormation and IAM accept the stack, with several sets of parameters.
 
 They are installed by hash into an environment of their own, build/linters: they have a hundred
 packages, some of them old.

@@ -1,4 +1,4 @@
-"""The notebook, executed as it is on each of the three backends."""
+"""The notebook runs unchanged on each of the three backends."""
 
 import json
 import shutil

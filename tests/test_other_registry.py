@@ -1,4 +1,4 @@
-"""A repository of another account and region: who is asked, and what is never made there."""
+"""An ECR repository in another account and region: it is used, but never created."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What ``infra/parameters.py`` makes of ``launch.toml``."""
+"""``infra/parameters.py`` reads the parameters of the stack from ``launch.toml``."""
 
 import importlib.util
 import sys

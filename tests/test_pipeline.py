@@ -1,4 +1,4 @@
-"""Small jobs as a pipeline, on every backend, and its definition against the SageMaker SDK's."""
+"""A small pipeline on every backend, and its definition compared with that of the SageMaker SDK."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""IAM and the calls of AWS, as the tests of the stack's roles see them."""
+"""The evaluation of IAM policies that the tests of the roles use."""
 
 import json
 import re

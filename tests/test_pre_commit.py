@@ -1,4 +1,4 @@
-"""The hooks of Git that ``.pre-commit-config.yaml`` describes."""
+"""The Git hooks in ``.pre-commit-config.yaml``."""
 
 import shutil
 import subprocess

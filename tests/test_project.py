@@ -1,4 +1,4 @@
-"""A generated project at work: installed, checked, run, moved."""
+"""A generated project is installed, checked, run and moved."""
 
 import json
 import os

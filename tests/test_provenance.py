@@ -1,4 +1,4 @@
-"""From an output back to the commit that made it, and from the commit to the same image again."""
+"""An output leads to its commit, and the commit to the same image."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Pushing to a registry that asks for a password, next to ECR's API; and what may go wrong."""
+"""Pushes to a registry that requires a password, with the API of ECR, and their errors."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The template's version: where it stands, and how the next one is made."""
+"""The version of the template: where it is written, and how the next one is released."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a bake writes: exactly the files of the template, with the answers as they were given."""
+"""Rendering writes exactly the files of the template, with the answers as typed."""
 
 import compileall
 import json

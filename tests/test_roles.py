@@ -1,4 +1,4 @@
-"""The roles of the stack, against every call that is made with them.
+"""The roles of the stack allow every call that is made with them.
 
 Each verb runs for real. What it calls is recorded, and decided by the policies of the stack. A call
 that is not allowed fails the test, and so does a permission that no call uses.

@@ -1,4 +1,4 @@
-"""The machinery does without the example, and its tests without anybody's data."""
+"""The machinery does not depend on the example, nor do its tests on the data."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A job as a ``Processor`` of the SageMaker SDK sends the request that ``launch`` sends itself."""
+"""A ``Processor`` of the SageMaker SDK sends the same request as ``launch``."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""A secret in each place where one may lie is in nothing that others see of an image or a job."""
+"""Secrets, wherever they are stored, appear in nothing that others see of an image or a job."""
 
 import json
 import os

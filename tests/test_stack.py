@@ -1,4 +1,4 @@
-"""What the stack makes, from the real script and the real CLI; and what its roles may do.
+"""The stack, deployed by the real script and CLI, and the permissions of its roles.
 
 moto makes neither the bucket's policy, its lifecycle and its public access block, nor the identity
 provider, the schedule and the policy of a topic, and takes no settings of the repository but its

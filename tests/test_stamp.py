@@ -1,4 +1,4 @@
-"""The stamp: the last commit that changed what the image is built from, and what it is now."""
+"""The stamp: the last commit that changed the files of the image, and their current state."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Launches are logged to a real tracking server of MLflow, by the group that is shipped.
+"""Launches are logged to a real MLflow tracking server with the dependency group ``mlflow``.
 
 The server is in an environment of its own, build/mlflow. Requests to a server of SageMaker go to it
 through a proxy that checks their signatures as AWS does.

@@ -1,4 +1,4 @@
-"""Repositories made by cruft, and updated from one tag of the template to the next."""
+"""Repositories that were created by cruft are updated from one tag of the template to the next."""
 
 import json
 import re

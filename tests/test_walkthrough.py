@@ -1,4 +1,4 @@
-"""Every command of the documents, typed in the order in which a reader meets it.
+"""Every command in the documentation, typed in the order in which a reader finds it.
 
 A fresh repository and an empty account at first: what a document does not say, nobody does.
 """

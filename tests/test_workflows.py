@@ -1,4 +1,4 @@
-"""The workflows, the template's and the generated ones: sound, pinned, and true to the Makefile."""
+"""The workflows of the template and of generated repositories are safe and pinned."""
 
 import json
 import os

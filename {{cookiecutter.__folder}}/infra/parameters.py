@@ -64,15 +64,15 @@ def declared(template: str) -> dict[str, dict[str, str]]:
     ``stack.yaml``, with one attribute per line.
     """
     section = re.search(r"^Parameters:\n(.*?)^\S", template, flags=re.MULTILINE | re.DOTALL)
-    found: dict[str, dict[str, str]] = {}
+    attributes: dict[str, dict[str, str]] = {}
     name = ""
     for line in section[1].splitlines() if section else ():
         if parameter := re.fullmatch(r"  (\w+):", line):
             name = parameter[1]
-            found[name] = {}
+            attributes[name] = {}
         elif attribute := re.fullmatch(r"    (\w+): (.*)", line):
-            found[name][attribute[1]] = attribute[2].strip("\"'")
-    return found
+            attributes[name][attribute[1]] = attribute[2].strip("\"'")
+    return attributes
 
 
 def parameters(

@@ -13,7 +13,7 @@ if ! head=$(LC_ALL=C git rev-parse --verify --quiet 'HEAD^{commit}' 2>&1); then
 fi
 head=${head##*$'\n'} # warnings come first
 
-# shellcheck source=scripts/image_paths.sh
+# shellcheck source-path=SCRIPTDIR source=image_paths.sh
 . scripts/image_paths.sh
 # A merge counts if its files differ from those of each parent.
 commit=$(git rev-list --max-count=1 "$head" -- "${image_paths[@]}")

@@ -5,7 +5,7 @@ set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 commit=$(scripts/image_commit.sh)
-# shellcheck source=scripts/image_paths.sh
+# shellcheck source-path=SCRIPTDIR source=image_paths.sh
 . scripts/image_paths.sh
 # git status compares with HEAD, so compare the index with the commit as well.
 changes=$(git diff-index --cached --name-only "$commit" -- "${image_paths[@]}")

@@ -10,7 +10,7 @@ folder=${1:+$(mkdir -p "$1" && cd "$1" && pwd)}
 cd "$(dirname "$0")/.."
 
 commit=$(scripts/image_commit.sh)
-# shellcheck source=scripts/image_paths.sh
+# shellcheck source-path=SCRIPTDIR source=image_paths.sh
 . scripts/image_paths.sh
 
 ignored=$(git ls-files --others --ignored --exclude-standard -- .dockerignore .python-version Dockerfile image.env)

@@ -79,8 +79,8 @@ def _scan(file: Path) -> pl.LazyFrame:
         file, glob=False, infer_schema=False, schema_overrides=COLUMNS, null_values=[NULL]
     )
     with polars_errors(table, file, _UNREADABLE):
-        found = table.collect_schema().names()
-    if missing := [name for name in COLUMNS if name not in found]:
+        columns = table.collect_schema().names()
+    if missing := [name for name in COLUMNS if name not in columns]:
         raise JobError(f"{file}: no column {', '.join(missing)}")
     with file.open("rb") as stream:
         stream.seek(-1, os.SEEK_END)

@@ -866,7 +866,8 @@ def test_a_wrong_option_leaves_its_reason(base: Path, jobs: Jobs, secret: list[s
 # Signals and kills
 
 NATIVE = (
-    "import hashlib; print('native', flush=True); hashlib.pbkdf2_hmac('md5', b'', b'', 2**31 - 1)"
+    "import hashlib; print('native\\n', end='', flush=True); "
+    "hashlib.pbkdf2_hmac('md5', b'', b'', 2**31 - 1)"
 )
 """Takes minutes, in which Python runs no signal handler in the main thread."""
 

@@ -123,8 +123,8 @@ def _recorded_files(records: Mapping[str, bytes]) -> dict[str, FileDigest]:
             if files.setdefault(name, digest) != digest:
                 raise JobError(f"{name} was written by two hosts")
     if len(read) != read[0].hosts:
-        found = ", ".join(records)
-        raise JobError(f"it has records of {len(read)} hosts instead of {read[0].hosts}: {found}")
+        names = ", ".join(records)
+        raise JobError(f"it has records of {len(read)} hosts instead of {read[0].hosts}: {names}")
     return files
 
 
