@@ -31,7 +31,7 @@ OTHER_PROGRAMS = {
 }
 """The options of other programs that the documents use."""
 
-EXAMPLES = {"--key_column", "--max_tokens", "--overwrite"}
+EXAMPLES = {"--key_column", "--max_tokens", "--min_test_mean", "--overwrite"}
 """Options that no program has: examples of names, and one that was decided against."""
 
 MADE_LATER = (

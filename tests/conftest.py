@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pytest
+from cookiecutter.environment import StrictEnvironment
 from filelock import FileLock
 from pytest_cookies.plugin import Cookies
 from slugify import slugify
@@ -149,8 +151,31 @@ def copy_template(folder: Path) -> Path:
 @pytest.fixture(autouse=True, scope="session")
 def _environment_of_a_user() -> None:
     """Forget what `make test` and its environment set, which nobody has who types a command."""
-    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MLFLOW_TRACKING_URI", "VIRTUAL_ENV"):
+    for name in (
+        "MAKEFLAGS",
+        "MAKELEVEL",
+        "MFLAGS",
+        "MLFLOW_TRACKING_URI",
+        "PYTHONDONTWRITEBYTECODE",
+        "VIRTUAL_ENV",
+    ):
         os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _compile_templates_once() -> Iterator[None]:
+    """Compile a template once for all bakes of a process, which takes most of a bake's time."""
+    compiled: dict[tuple[Any, ...], CodeType] = {}
+    compile_template = StrictEnvironment.compile
+
+    def compile_once(environment: StrictEnvironment, *source: Any) -> CodeType:
+        if source not in compiled:
+            compiled[source] = compile_template(environment, *source)
+        return compiled[source]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StrictEnvironment, "compile", compile_once)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -211,16 +236,35 @@ def installed_project(
             shutil.rmtree(draft, ignore_errors=True)  # of a worker that has failed
             shutil.copytree(generated, draft)
             run(draft, "make", "install")
+            _fill_caches(draft)
             first.parent.mkdir()
             draft.rename(first)
     folder = tmp_path_factory.mktemp("moved here") / generated.name
     shutil.copytree(generated, folder)
     for name in (".tools", ".venv"):
         link_environment(first / name, folder / name)
+    shutil.copytree(first / ".mypy_cache", folder / ".mypy_cache")
     # A project that is generated later than the environment was made would install it again.
     for marker in (*folder.glob(".tools/installed"), *folder.glob(".venv/[ir]*")):
         marker.touch()
     return folder
+
+
+_LOAD_HANDLERS = f"""
+from importlib import import_module
+from pkgutil import walk_packages
+import {PACKAGE}
+for module in walk_packages({PACKAGE}.__path__, "{PACKAGE}."):
+    import_module(module.name)
+"""
+
+
+def _fill_caches(project: Path) -> None:
+    """Leave the bytecode of what tests and jobs load, and what mypy knows, for the copies."""
+    run(project, ".venv/bin/python", "-m", "pytest", "--collect-only", "--quiet")
+    run(project, ".venv/bin/python", "-c", _LOAD_HANDLERS)
+    run(project, ".venv/bin/python", "-m", "mypy")
+    run(project, ".tools/bin/poetry", "--version")
 
 
 def copy_installed(project: Path, folder: Path) -> Path:

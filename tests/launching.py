@@ -16,7 +16,7 @@ from typing import Any
 import emulator
 import pytest
 import registry
-from conftest import PACKAGE, run
+from conftest import PACKAGE, SLUG, run
 
 DATA = "data/rows"
 """A folder of three files in the project."""
@@ -313,19 +313,22 @@ def image(project: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def service(
-    image: str, project: Path, tmp_path_factory: pytest.TempPathFactory
+    image: str, project: Path, shared_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[emulator.Emulator]:
     """The service, with the project's image pushed to it."""
     assert image
-    with service_with_image(project, tmp_path_factory.mktemp("service")) as service:
+    folder = tmp_path_factory.mktemp("service")
+    with service_with_image(project, folder, shared_folder / "layers" / SLUG) as service:
         yield service
 
 
 @contextmanager
-def service_with_image(project: Path, folder: Path) -> Iterator[emulator.Emulator]:
+def service_with_image(
+    project: Path, folder: Path, layers: Path | None = None
+) -> Iterator[emulator.Emulator]:
     """Run the service in a folder, with a bucket and the image of a project."""
     with (
-        registry.docker_registry(folder) as images,
+        registry.docker_registry(folder, layers=layers) as images,
         emulator.emulator(images, folder) as service,
     ):
         where = {"LocationConstraint": "eu-west-1"}

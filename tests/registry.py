@@ -87,8 +87,16 @@ class Server:
 
 
 @contextmanager
-def docker_registry(folder: Path, password: str = ECR_PASSWORD) -> Iterator[Server]:
-    """A registry that keeps its images in ``folder`` and lets in the user AWS only, as ECR does."""
+def docker_registry(
+    folder: Path, password: str = ECR_PASSWORD, layers: Path | None = None
+) -> Iterator[Server]:
+    """A registry that keeps its images in ``folder`` and lets in the user AWS only, as ECR does.
+
+    It holds no image at first. Registries with the same folder ``layers`` share the layers of the
+    repository that has the folder's name: Docker compresses a layer for the first one only.
+    """
+    if layers:
+        _share_layers(folder / "docker" / "registry" / "v2", layers)
     secret = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
     (folder / "htpasswd").write_text(f"AWS:{secret}\n")
     config = folder / "config.yml"
@@ -101,6 +109,15 @@ auth: {{htpasswd: {{realm: tests, path: "{folder}/htpasswd"}}}}
 """)
     with _serve(["docker-registry", "serve", str(config)], folder / "log") as server:
         yield server
+
+
+def _share_layers(storage: Path, layers: Path) -> None:
+    """Keep the blobs, and the list of the repository's layers, in the folder of all registries."""
+    shared = {"blobs": "blobs", f"repositories/{layers.name}/_layers": "links"}
+    for name, folder in shared.items():
+        (storage / name).parent.mkdir(parents=True, exist_ok=True)
+        (layers / folder).mkdir(parents=True, exist_ok=True)
+        (storage / name).symlink_to(layers / folder)
 
 
 def docker_client(folder: Path, images: Server, moto: Server | None = None) -> dict[str, str]:

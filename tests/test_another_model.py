@@ -14,7 +14,7 @@ from typing import Any
 import emulator
 import pytest
 import registry
-from conftest import TEMPLATE, copy_template, run, runs
+from conftest import SLUG, TEMPLATE, copy_template, run, runs
 from launching import service_with_image, shorten_waits
 from reader import Reader, blocks
 from rooms import TESTS_OF_THE_EXAMPLE
@@ -178,10 +178,11 @@ def test_the_notebook_runs_unedited(repository: Repository, metrics: Any) -> Non
 
 @pytest.fixture(scope="module")
 def service(
-    repository: Repository, tmp_path_factory: pytest.TempPathFactory
+    repository: Repository, shared_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[emulator.Emulator]:
     """SageMaker, with the image that the page builds."""
-    with service_with_image(repository.folder, tmp_path_factory.mktemp("service")) as service:
+    folder = tmp_path_factory.mktemp("service")
+    with service_with_image(repository.folder, folder, shared_folder / "layers" / SLUG) as service:
         yield service
 
 

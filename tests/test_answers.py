@@ -31,6 +31,8 @@ QUIETLY = ["--no-cache", "--force-exclude"]
 PYTHON_LINTERS = [[*RUFF, "format", *QUIETLY, "--check"], [*RUFF, "check", *QUIETLY]]
 SHELL_LINTERS = [["shellcheck"]]
 PASSED: set[bytes] = set()
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+"""Where files are written and removed without waiting for a disk, on Linux."""
 
 TEXTS = [
     "$(touch injected)",
@@ -143,7 +145,7 @@ def counts() -> Iterator[Counter[str]]:
 @given(answers=ACCEPTABLE | ANY)
 def test_refused_or_right(counts: Counter[str], answers: dict[str, str]) -> None:
     outcome = "broken"
-    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, chdir(folder):
         output = Path(folder, "output")
         output.mkdir()
         try:

@@ -62,12 +62,14 @@ def company_rule(request: Mapping[str, Any]) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[emulator.Emulator]:
+def service(
+    shared_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[emulator.Emulator]:
     """The account of the company, with its rule, its lake and its quotas."""
     registry.need_engine()
     folder = tmp_path_factory.mktemp("service")
     with (
-        registry.docker_registry(folder) as images,
+        registry.docker_registry(folder, layers=shared_folder / "layers" / SLUG) as images,
         emulator.emulator(images, folder) as service,
     ):
         service.rules.append(company_rule)

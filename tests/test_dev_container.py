@@ -1,4 +1,4 @@
-"""The dev container of a generated repository."""
+"""The dev container of a generated repository, whose Python is newer than that of Debian 12."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def container(generated: Path, tmp_path: Path) -> Iterator[str]:
             subprocess.run(["docker", *command.split(), name], capture_output=True, check=False)
 
 
-def test_checks_pass_in_it(container: str) -> None:
+def test_checks_and_jobs_pass_in_it(container: str) -> None:
     identity = [
         word
         for role in ("AUTHOR", "COMMITTER")
@@ -49,4 +49,5 @@ def test_checks_pass_in_it(container: str) -> None:
             f"GIT_{role}_EMAIL=tests@localhost",
         )
     ]
-    run(Path.cwd(), "docker", "exec", *identity, container, "make", "check")
+    for target in ("check", "run"):
+        run(Path.cwd(), "docker", "exec", *identity, container, "make", target)

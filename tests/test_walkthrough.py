@@ -50,12 +50,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[emulator.Emulator]:
+def service(
+    shared_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[emulator.Emulator]:
     """An account with nothing in it."""
     registry.need_engine()
     folder = tmp_path_factory.mktemp("service")
     with (
-        registry.docker_registry(folder) as images,
+        registry.docker_registry(folder, layers=shared_folder / "layers" / SLUG) as images,
         emulator.emulator(images, folder) as service,
     ):
         yield service

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import registry
 import yaml
-from conftest import TEMPLATE, run
+from conftest import SLUG, TEMPLATE, run
 
 ROOT = TEMPLATE.parent
 SCRIPTS = Path(sys.executable).parent
@@ -198,13 +198,13 @@ def commands(job: str) -> list[str]:
 
 
 @pytest.fixture
-def aws(tmp_path: Path) -> Iterator[dict[str, str]]:
+def aws(shared_folder: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
     """What the step that takes the role leaves behind: credentials and a region."""
     for name in ("registry", "moto", "docker"):
         (tmp_path / name).mkdir()
     registries, services = tmp_path / "registry", tmp_path / "moto"
     with (
-        registry.docker_registry(registries) as images,
+        registry.docker_registry(registries, layers=shared_folder / "layers" / SLUG) as images,
         registry.moto_server(services) as moto,
     ):
         yield registry.aws_environment(moto) | registry.docker_client(tmp_path, images, moto)

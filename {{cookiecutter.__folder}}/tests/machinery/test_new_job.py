@@ -30,8 +30,7 @@ def small_repository(repository: Path, tmp_path: Path) -> Path:
     root = tmp_path / "repository"
     package = next((repository / "src").glob("*/runtime")).parent
     for folder in ("launch", "scripts", f"src/{package.name}/runtime"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(repository / folder, root / folder, ignore=ignored)
+        shutil.copytree(repository / folder, root / folder)  # with its bytecode
     (root / "src" / package.name / "__init__.py").touch()
     (root / "pyproject.toml").write_text('[project]\nname = "small"\n')
     (root / "launch.toml").write_text(TABLE)

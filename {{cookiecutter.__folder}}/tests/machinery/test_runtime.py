@@ -900,7 +900,7 @@ def test_a_job_that_works_on_several_items_stops_at_once(
     working = 0
     while working < 3:
         assert process.poll() is None
-        working += "native" in process.stdout.readline()
+        working += process.stdout.readline().count("native")
     process.send_signal(number)
     # The end of the output: no process that has inherited it is left.
     assert ("stopped by" in finish(process).stdout) == (number == signal.SIGTERM)

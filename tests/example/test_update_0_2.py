@@ -1,6 +1,6 @@
 """The update of a repository of version 0.1.0: docs/update_0_2.md, typed as it is.
 
-``update_0_2/`` has the template of that version without its lock, and what a team has edited since.
+``tests/update_0_2/`` has the template of that version without its lock, and the edits of a team.
 """
 
 import json
@@ -17,7 +17,7 @@ from reader import Reader, blocks
 pytestmark = pytest.mark.slow
 
 PAGE = TEMPLATE.parent / "docs" / "update_0_2.md"
-FILES = TEMPLATE.parent / "tests" / "update_0_2"
+FILES = Path(__file__).with_name("update_0_2")
 CONFLICT = re.compile(r"<<<<<<< .*?>>>>>>> \w+\n", re.DOTALL)
 OWN_TESTS = "--cov-fail-under=0 --ignore=tests/machinery"
 """The machinery's tests need no jobs, and run elsewhere."""
@@ -86,11 +86,13 @@ def updated(repository: Path, installed_project: Path, environment: dict[str, st
         said = reader.type(block)
         if number == 0:
             conflicts = {line[3:] for line in said.splitlines() if line.startswith("UU ")}
-            assert conflicts == {"Makefile", "aws.env", f"src/{PACKAGE}/training.py"}
+            handlers = {f"src/{PACKAGE}/{name}.py" for name in ("model", "training")}
+            assert conflicts == {"Makefile", "aws.env", *handlers}
             for name in (".tools", ".venv"):
                 link_environment(installed_project / name, repository / name)
             for marker in (*repository.glob(".tools/installed"), *repository.glob(".venv/[ir]*")):
                 marker.touch()
+        if "--ours" in block:
             replace(repository, CONFLICT, merged)
             replace(repository, old, new)
     return repository
