@@ -74,14 +74,3 @@ def template_tests() -> Iterator[Path]:
     for path in sorted(folder.rglob("*.py")):
         if not path.relative_to(folder).as_posix().startswith(EXAMPLE_TESTS):
             yield path
-
-
-def paths(document: Path) -> list[str]:
-    """The paths that a document names."""
-    text = document.read_text(encoding="utf-8")
-    return re.findall(r"`((?:hooks|tests|docs|benchmarks|launch|\.ci)/[\w./-]*)", text)
-
-
-def names_example(path: str) -> bool:
-    """Whether a path that a document names is in a room of the example, here or in a repository."""
-    return path.startswith("tests/jobs/") or path.removeprefix("tests/").startswith(EXAMPLE_TESTS)

@@ -4,8 +4,8 @@
     run.status, run.outputs["model_path"], run.exit_message
 
 Options have the names that ``.venv/bin/python -m launch fit --help`` lists. An input that is left
-out has the address that ``launch.toml`` says. A pipeline takes options for all of its jobs that
-have them and, under a job's name, for one:
+out has the address in ``launch.toml``. In a pipeline, an option applies to every job that has it;
+options under a job's name apply to that job only:
 
     launch("pipeline", prepare={"input_path": "s3://bucket/raw"}, seed=3)
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .run import Run
 from .settings.project import ROOT, LaunchError
 
-if TYPE_CHECKING:  # these imports take a moment
+if TYPE_CHECKING:  # these imports take time
     from .commands.comparison import Comparison
     from .commands.launched_run import LaunchedRun
     from .pipelines.graph import Pipeline
@@ -60,8 +60,8 @@ def launch(job: str, **options: Any) -> "LaunchedRun":
     if job == "pipeline":
         return _run_pipeline(pipeline.from_options(options))
     read = jobs.read(job)
-    wanted = parse(read, to_argv(read, options))
-    return _run_job(wanted, request.prepare(wanted))
+    parsed = parse(read, to_argv(read, options))
+    return _run_job(parsed, request.prepare(parsed))
 
 
 def plan(job: str, **options: Any) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def deploy(**options: Any) -> str:
 
 
 def compare(runs: Sequence[str]) -> "Comparison":
-    """Return what differs between runs, and their metrics, as a table that shows itself.
+    """Return what differs between runs, and their metrics, as a table that notebooks display.
 
     Args:
         runs: Names of runs in ``out/`` or in S3, of launches, or of pipelines' executions.
@@ -111,7 +111,7 @@ def fetch(address: str) -> Path:
     """Return the local folder or file of an address: itself, or a verified copy from S3.
 
     Raises:
-        LaunchError: There is nothing, or it is incomplete.
+        LaunchError: The address holds no files, or an incomplete result.
     """
     from .storage import s3
 
@@ -135,15 +135,15 @@ def list(limit: int = 20) -> Any:  # noqa: A001 - it is ``launch.list()`` for it
     """Return the newest jobs and runs of the pipeline, on this machine and on SageMaker.
 
     What cannot be read is left out, with a line on standard error. Each has the fields of
-    ``entries.Entry``; together they show themselves as a table in a notebook.
+    ``entries.Entry``; a notebook displays them as a table.
     """
     from .commands import cli, table
     from .history import listing
 
-    found = listing.newest(limit)
-    if found.problems:
-        cli.print_problems(found.problems)
-    return table.Entries(found.entries)
+    listed = listing.newest(limit)
+    if listed.problems:
+        cli.print_problems(listed.problems)
+    return table.Entries(listed.entries)
 
 
 def show(name: str) -> Any:
@@ -153,7 +153,7 @@ def show(name: str) -> Any:
         name: Its name or the unique beginning of it, or the name of a run.
 
     Raises:
-        LaunchError: There is none, or there are several.
+        LaunchError: No launch has this name, or several have it.
     """
     from .commands import detail
 
@@ -163,7 +163,7 @@ def show(name: str) -> Any:
 def logs(name: str) -> "LaunchedRun":
     """Print the log of a job or a run of the pipeline, follow it to its end, and return its run.
 
-    This works after a restart of the notebook's kernel, too. An interrupt ends the following only.
+    This works after a restart of the notebook's kernel, too. An interrupt does not stop the job.
 
     Raises:
         LaunchError: There is no such job, or its log cannot be read.
@@ -185,16 +185,16 @@ def stop(name: str) -> "LaunchedRun":
 
 
 def again(name: str, **changes: Any) -> "LaunchedRun":
-    """Launch again what was launched before, and follow it to its end.
+    """Repeat an earlier launch, and follow it to its end.
 
-    What differs from then is printed: commit, image, inputs.
+    Differences from the earlier launch (commit, image, inputs) are printed.
 
     Args:
         name: Its name or the unique beginning of it, or the name of a run.
-        changes: Options that replace those of then.
+        changes: Options that replace those of the earlier launch.
 
     Raises:
-        LaunchError: The launch was rejected, or a secret option has to be given again.
+        LaunchError: The launch was rejected, or the value of a secret option is needed again.
     """
     from .commands import repeat
     from .pipelines import pipeline
@@ -207,17 +207,17 @@ def again(name: str, **changes: Any) -> "LaunchedRun":
         repeated.print_differences([(step.launch, step.request) for step in parsed.steps])
         return _run_pipeline(parsed)
     launch = parse(jobs.read(repeated.job), repeated.argv)
-    wanted = request.prepare(launch)
-    repeated.print_differences([(launch, wanted)])
-    return _run_job(launch, wanted)
+    job_request = request.prepare(launch)
+    repeated.print_differences([(launch, job_request)])
+    return _run_job(launch, job_request)
 
 
-def _run_job(wanted: "Launch", job_request: dict[str, Any]) -> "LaunchedRun":
+def _run_job(parsed: "Launch", job_request: dict[str, Any]) -> "LaunchedRun":
     from . import backends
     from .commands import launched_run, tracking
 
-    run = backends.run(wanted, job_request)
-    tracking.log_job(wanted, run)
+    run = backends.run(parsed, job_request)
+    tracking.log_job(parsed, run)
     return launched_run.of(run)
 
 

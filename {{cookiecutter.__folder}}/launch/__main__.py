@@ -74,45 +74,45 @@ def _carry_out(verb: str, argv: Sequence[str]) -> int:
     return _job(verb, argv)
 
 
-def _job(name: str, argv: Sequence[str], tell: Callable[[Requests], None] | None = None) -> int:
+def _job(name: str, argv: Sequence[str], report: Callable[[Requests], None] | None = None) -> int:
     """Launch a job.
 
     Args:
         name: The name of the job.
         argv: Its options and the launch's.
-        tell: Is given the launch and its request before it is started.
+        report: Called with the launch and its request before the job starts.
     """
     launch = parse(jobs.read(name), argv)
     from .requests import request
 
-    wanted = request.prepare(launch)
-    if tell:
-        tell([(launch, wanted)])
+    job_request = request.prepare(launch)
+    if report:
+        report([(launch, job_request)])
     if launch.options.backend == "sagemaker":
         _warn_of_secrets([launch], "the job")
     if launch.options.plan:
-        print(json.dumps(wanted, indent=2))
+        print(json.dumps(job_request, indent=2))
         _report_ignored([launch])
         if launch.options.backend == "sagemaker":
-            _print_ceiling([wanted])
+            _print_ceiling([job_request])
         return ExitCode.COMPLETED
     from . import backends
     from .commands import tracking
 
-    run = backends.run(launch, wanted)
+    run = backends.run(launch, job_request)
     code = _report(run, run.outputs if run.status == "Completed" else {})
     tracking.log_job(launch, run)
     return code
 
 
 def _pipeline(
-    verb: str, argv: Sequence[str], tell: Callable[[Requests], None] | None = None
+    verb: str, argv: Sequence[str], report: Callable[[Requests], None] | None = None
 ) -> int:
     from .pipelines import pipeline
 
     parsed = pipeline.parse(argv, deployed=verb == "deploy")
-    if tell:
-        tell([(step.launch, step.request) for step in parsed.steps])
+    if report:
+        report([(step.launch, step.request) for step in parsed.steps])
     if parsed.deployed or parsed.options.backend == "sagemaker":
         _warn_of_secrets([step.launch for step in parsed.steps], "the pipeline and its jobs")
     if parsed.options.plan:
@@ -137,36 +137,36 @@ def _pipeline(
 
 
 def _warn_of_secrets(launches: Sequence[Launch], readable: str) -> None:
-    """Name the options whose values SageMaker keeps, and shows to others, in one line.
+    """Warn in one line about secret options, whose values SageMaker stores and shows to others.
 
     Args:
         launches: What is launched on SageMaker.
-        readable: What can be described there.
+        readable: What others can describe there, for the message.
     """
     from .history import command_lines
 
-    found = [
+    secrets = [
         option
         for launch in launches
         for option in command_lines.of_launch(launch.job, launch.typed, launch.arguments, {}).hidden
     ]
-    if found:
+    if secrets:
         print(
-            f"{', '.join(dict.fromkeys(found))}: anyone who may describe {readable} can read the "
+            f"{', '.join(dict.fromkeys(secrets))}: anyone who may describe {readable} can read the "
             "value: let the job read secrets from AWS Secrets Manager",
             file=sys.stderr,
         )
 
 
 def _report_ignored(launches: Sequence[Launch]) -> None:
-    """Name what a backend on this machine ignores of ``launch.toml``, in one line."""
+    """Print in one line the fields of ``launch.toml`` that a backend on this machine ignores."""
     from .requests import ignored_fields
     from .settings import config
 
     backend = launches[0].options.backend
-    found = [path for launch in launches for path in ignored_fields.ignored(launch.job, backend)]
-    if found:
-        paths = ", ".join(dict.fromkeys(found))
+    ignored = [path for launch in launches for path in ignored_fields.ignored(launch.job, backend)]
+    if ignored:
+        paths = ", ".join(dict.fromkeys(ignored))
         print(f"{config.FILE}: the backend {backend} ignores {paths}", file=sys.stderr)
 
 
@@ -198,7 +198,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 
 def command(argv: Sequence[str]) -> int:
-    """Carry out a command line as a program: stopped by signals, and quiet after ``| head``."""
+    """Carry out a command line as a program: it ends on signals and closed pipes."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -210,7 +210,7 @@ def command(argv: Sequence[str]) -> int:
 
 
 def _discard_output() -> None:
-    """Let Python flush to nowhere at its exit, since nothing can be written any more."""
+    """Redirect standard output to the null device, so that Python's flush at exit cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

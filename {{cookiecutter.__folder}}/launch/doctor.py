@@ -40,13 +40,13 @@ class Check:
     """Returns what was found, or raises a ``LaunchError`` that says what is wrong."""
     fix: str
     needs: Sequence[str] = ()
-    """Earlier checks that must be ``ok`` for this one to be made."""
+    """Earlier checks that must be ``ok`` before this one runs."""
     readable: bool = True
-    """Whether a launch needs the permission to read it, too."""
+    """Whether a launch also needs the permission to read this."""
 
 
 def diagnose() -> list[Row]:
-    """Make all checks, in parallel."""
+    """Run all checks in parallel."""
     rows: dict[str, Future[Row]] = {}
     with ThreadPoolExecutor(len(CHECKS)) as pool:
         for check in CHECKS:
@@ -72,7 +72,7 @@ def _row(check: Check, needed: Sequence[Future[Row]]) -> Row:
 
 
 def _run(*words: str, failure: type[LaunchError] = SetupError) -> str:
-    """Return what a command prints."""
+    """Return the output of a command."""
     try:
         done = run(words, cwd=ROOT, capture_output=True, text=True, timeout=_COMMAND_SECONDS)
     except FileNotFoundError as error:
@@ -163,9 +163,9 @@ def _role() -> str:
 
 
 def _inputs() -> str:
-    """Ask whether the role of each job may read the inputs that ``launch.toml`` names.
+    """Check whether the role of each job may read the inputs in ``launch.toml``.
 
-    The inputs that launches upload are checked here alone, as far as IAM can be asked.
+    Only this check covers the inputs that launches upload, as far as IAM can decide.
     """
     addresses = list(_s3_inputs())
     for name, address in addresses:
@@ -182,7 +182,7 @@ def _inputs() -> str:
 
 
 def _s3_inputs() -> Iterator[tuple[str, str]]:
-    """Yield jobs and the addresses of their inputs in S3, as SageMaker is told them."""
+    """Yield jobs and the addresses of their inputs in S3, as their requests contain them."""
     for name in jobs.names():
         addresses = config.inputs(name)
         for channel in jobs.read(name).inputs:
@@ -192,7 +192,7 @@ def _s3_inputs() -> Iterator[tuple[str, str]]:
 
 
 def _quota() -> str:
-    """Look whether each job by itself is within the quotas of its instance types and volume."""
+    """Check that each job on its own is within the quotas of its instance types and volume."""
     needed = _needed_quotas()
     quotas = _quotas(needed)
     if missing := [name for name in needed if name not in quotas and name != _VOLUME_QUOTA]:
@@ -208,7 +208,7 @@ def _quota() -> str:
 
 
 def _needed_quotas() -> dict[str, int]:
-    """Return how much of each quota, by its name, the job needs that needs most of it."""
+    """Return the largest need of any single job for each quota, by its name."""
     needed: dict[str, int] = {}
     for name in jobs.names():
         request = merge(cluster.DEFAULTS, config.request(name))
@@ -226,14 +226,14 @@ def _needed_quotas() -> dict[str, int]:
 
 def _quotas(names: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """Return the quotas of SageMaker that have these names, as far as they are found in time."""
-    found: dict[str, Mapping[str, Any]] = {}
+    quotas: dict[str, Mapping[str, Any]] = {}
     deadline = time.monotonic() + _SECONDS
     pages = clients.client("service-quotas").get_paginator("list_service_quotas")
     for page in pages.paginate(ServiceCode="sagemaker", PaginationConfig={"PageSize": 100}):
-        found |= {each["QuotaName"]: each for each in page["Quotas"] if each["QuotaName"] in names}
-        if len(found) == len(names) or time.monotonic() > deadline:
+        quotas |= {each["QuotaName"]: each for each in page["Quotas"] if each["QuotaName"] in names}
+        if len(quotas) == len(names) or time.monotonic() > deadline:
             break
-    return found
+    return quotas
 
 
 _VOLUME_QUOTA = "Size of EBS volume for a processing job instance"

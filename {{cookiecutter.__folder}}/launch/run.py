@@ -1,4 +1,4 @@
-"""What a backend is given, and what it returns."""
+"""The request that a backend takes, the run that it returns, and the exit codes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

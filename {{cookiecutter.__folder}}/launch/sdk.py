@@ -13,7 +13,7 @@ from .settings.project import LaunchError, SetupError
 from .storage import s3
 
 _NOT_HERE = ("backend", "plan", "wait")
-"""Options of a launch that have no meaning here; ``run()`` has its own."""
+"""Launch options without effect here; ``run()`` has its own."""
 
 # Sends no usage data, and lets no configuration file of the SDK add to the request.
 _CONFIG = {
@@ -39,15 +39,15 @@ def processor(job_name: str, /, **values: Any) -> tuple[Any, dict[str, Any]]:
             raise LaunchError(f"argument {name}: launch.processor has no such option")
     job = jobs.read(job_name)
     launch = options.parse(job, options.to_argv(job, {**values, "backend": "sagemaker"}))
-    wanted = request.prepare(launch)
-    _check_sent(wanted)
+    job_request = request.prepare(launch)
+    _check_sent(job_request)
     key = config.output_key(job_name)
     for snapshot in launch.uploads:
         s3.upload(snapshot, key)
     claims = launch.chosen_outputs.values()
     advice = STAY_CLAIMED if claims else ""
     with claimed(claims, {"job": launch.name}, advice, key):
-        return _processor(wanted), _run_arguments(wanted)
+        return _processor(job_request), _run_arguments(job_request)
 
 
 def _check_installed() -> None:
@@ -58,10 +58,10 @@ def _check_installed() -> None:
         raise SetupError(f"the SageMaker SDK is not installed: {advice}") from error
 
 
-def _check_sent(wanted: Request) -> None:
-    """Reject what ``Processor`` leaves out of the request that it sends, without a message."""
-    inputs = wanted.get("ProcessingInputs", [])
-    outputs = wanted.get("ProcessingOutputConfig", {}).get("Outputs", [])
+def _check_sent(job_request: Request) -> None:
+    """Reject fields that ``Processor`` silently omits from the request that it sends."""
+    inputs = job_request.get("ProcessingInputs", [])
+    outputs = job_request.get("ProcessingOutputConfig", {}).get("Outputs", [])
     for field in ("DatasetDefinition", "FeatureStoreOutput"):
         if any(field in item for item in (*inputs, *outputs)):
             raise LaunchError(
@@ -70,15 +70,15 @@ def _check_sent(wanted: Request) -> None:
             )
 
 
-def _processor(wanted: Request) -> Any:
-    """Return a ``Processor`` with what a request says about the cluster and the container."""
+def _processor(job_request: Request) -> Any:
+    """Return a ``Processor`` with the cluster and container settings of a request."""
     from sagemaker.core.helper.session_helper import Session
     from sagemaker.core.processing import Processor
 
-    application = wanted["AppSpecification"]
-    cluster = wanted["ProcessingResources"]["ClusterConfig"]
+    application = job_request["AppSpecification"]
+    cluster = job_request["ProcessingResources"]["ClusterConfig"]
     return Processor(
-        role=wanted["RoleArn"],
+        role=job_request["RoleArn"],
         image_uri=application["ImageUri"],
         entrypoint=application["ContainerEntrypoint"],
         instance_type=cluster.get("InstanceType"),
@@ -86,11 +86,11 @@ def _processor(wanted: Request) -> Any:
         instance_preferences=cluster.get("InstancePreferences"),
         volume_size_in_gb=cluster["VolumeSizeInGB"],
         volume_kms_key=cluster.get("VolumeKmsKeyId"),
-        output_kms_key=wanted.get("ProcessingOutputConfig", {}).get("KmsKeyId"),
-        max_runtime_in_seconds=wanted.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
-        env=wanted.get("Environment"),
-        tags=wanted.get("Tags"),
-        network_config=_network(wanted),
+        output_kms_key=job_request.get("ProcessingOutputConfig", {}).get("KmsKeyId"),
+        max_runtime_in_seconds=job_request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
+        env=job_request.get("Environment"),
+        tags=job_request.get("Tags"),
+        network_config=_network(job_request),
         sagemaker_session=Session(
             boto_session=clients.session(),
             sagemaker_client=clients.client("sagemaker"),
@@ -100,12 +100,12 @@ def _processor(wanted: Request) -> Any:
     )
 
 
-def _network(wanted: Request) -> Any:
+def _network(job_request: Request) -> Any:
     from sagemaker.core.network import NetworkConfig
 
-    if "NetworkConfig" not in wanted:
+    if "NetworkConfig" not in job_request:
         return None
-    network = wanted["NetworkConfig"]
+    network = job_request["NetworkConfig"]
     vpc = network.get("VpcConfig", {})
     return NetworkConfig(
         enable_network_isolation=network.get("EnableNetworkIsolation"),
@@ -115,8 +115,8 @@ def _network(wanted: Request) -> Any:
     )
 
 
-def _run_arguments(wanted: Request) -> dict[str, Any]:
-    """Return what a request says about the job itself, as arguments of ``Processor.run()``."""
+def _run_arguments(job_request: Request) -> dict[str, Any]:
+    """Return the arguments of ``Processor.run()``: the settings of the job itself."""
     from sagemaker.core import shapes
 
     inputs = [
@@ -125,7 +125,7 @@ def _run_arguments(wanted: Request) -> dict[str, Any]:
             s3_input=shapes.ProcessingS3Input(**_snake_case(item["S3Input"])),
             **_app_managed(item),
         )
-        for item in wanted.get("ProcessingInputs", [])
+        for item in job_request.get("ProcessingInputs", [])
     ]
     outputs = [
         shapes.ProcessingOutput(
@@ -133,14 +133,14 @@ def _run_arguments(wanted: Request) -> dict[str, Any]:
             s3_output=shapes.ProcessingS3Output(**_snake_case(item["S3Output"])),
             **_app_managed(item),
         )
-        for item in wanted.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        for item in job_request.get("ProcessingOutputConfig", {}).get("Outputs", [])
     ]
     return {
-        "job_name": wanted["ProcessingJobName"],
+        "job_name": job_request["ProcessingJobName"],
         "inputs": inputs,
         "outputs": outputs,
-        "arguments": wanted["AppSpecification"].get("ContainerArguments"),
-        "experiment_config": wanted.get("ExperimentConfig"),
+        "arguments": job_request["AppSpecification"].get("ContainerArguments"),
+        "experiment_config": job_request.get("ExperimentConfig"),
     }
 
 
@@ -149,5 +149,5 @@ def _app_managed(item: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def _snake_case(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Spell the API's names as the SDK does: ``S3DataType`` is ``s3_data_type``."""
+    """Convert the API's names to those of the SDK: ``S3DataType`` is ``s3_data_type``."""
     return {re.sub("(?<!^)(?=[A-Z])", "_", name).lower(): value for name, value in fields.items()}

@@ -22,10 +22,10 @@ def session() -> Any:
 
 
 def client(service: str, *, region: str | None = None, **config: Any) -> Any:
-    """Return a client that retries requests which are throttled or fail for a moment.
+    """Return a client that retries throttled requests and temporary failures.
 
-    There are five attempts, each with 5 seconds to connect and 10 seconds for an answer, so that
-    an endpoint which does not answer is given up on after about a minute.
+    There are five attempts, each with 5 seconds to connect and 10 seconds for an answer, so that a
+    call to an endpoint that does not answer fails after about a minute.
 
     A client for S3 uses a bucket only if the expected account owns it: see ``bucket_owner``.
 
@@ -55,7 +55,7 @@ def bucket_owner(bucket: str) -> str:
 
     Raises:
         LaunchError: ``launch.toml`` cannot be read.
-        botocore.exceptions.BotoCoreError: There is no role, and AWS cannot be asked.
+        botocore.exceptions.BotoCoreError: There is no role, and the call to AWS fails.
     """
     return _BucketOwners().of(bucket)
 
@@ -98,8 +98,8 @@ class _BucketOwners:
 
     @cached_property
     def _own(self) -> str:
-        if found := _ACCOUNT.fullmatch(setting("SAGEMAKER_ROLE_ARN")):
-            return found[1]
+        if match := _ACCOUNT.fullmatch(setting("SAGEMAKER_ROLE_ARN")):
+            return match[1]
         return str(client("sts").get_caller_identity()["Account"])
 
 

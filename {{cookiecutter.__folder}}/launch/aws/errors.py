@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from ..settings.project import LaunchError, SetupError
 
 NOT_FOUND = ("ResourceNotFound", "ResourceNotFoundException", "ValidationException")
-"""Error codes of SageMaker and CloudWatch that mean that a valid name names nothing."""
+"""Error codes of SageMaker and CloudWatch for a valid name that does not exist."""
 
 _DENIED = "your credentials do not allow this"
 _EXPIRED = "your credentials have expired: renew them, for example with `aws sso login`"
@@ -64,7 +64,7 @@ def explain(error: Exception) -> str:
             if advice == _DENIED:
                 advice = _denied(error.response["Error"])
             elif advice == _KEY and message:
-                advice = f"{message}: {advice}"  # which names the key
+                advice = f"{message}: {advice}"  # the message names the key
             return f"{error.operation_name}: {code}: {advice or message}"
         case exceptions.NoCredentialsError():
             return "there are no AWS credentials: run `aws configure sso`, or set AWS_PROFILE"
@@ -84,7 +84,7 @@ def explain(error: Exception) -> str:
 def _denied(error: Mapping[str, str]) -> str:
     """Return what to do about an error that denies access."""
     message = error.get("Message", "")
-    advice = f"{_DENIED}: {message}" if message else _DENIED  # names the principal and the action
+    advice = f"{_DENIED}: {message}" if message else _DENIED  # with principal and action
     if action := _KEY_ACTION.search(message):
         return (
             f"{advice}: let your policies and the policy of the KMS key allow {action[0]}; uploads "
@@ -106,7 +106,7 @@ def as_launch_error(what: str) -> Iterator[None]:
     """Turn errors of botocore into ``LaunchError``.
 
     Args:
-        what: What the calls are about, such as an address; the message begins with it.
+        what: The subject of the calls, such as an address; the message begins with it.
 
     Raises:
         SetupError: There are no credentials, or there is no such profile.

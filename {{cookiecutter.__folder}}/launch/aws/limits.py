@@ -32,11 +32,11 @@ def check(operation: str, request: Mapping[str, Any]) -> None:
     Raises:
         LaunchError: A field is unknown or breaks a limit.
     """
-    # The service rejects empty arguments, which its model does not say.
+    # The service rejects empty arguments, but its model does not document this.
     if "" in request.get("AppSpecification", {}).get("ContainerArguments", []):
         raise LaunchError("ContainerArguments: SageMaker does not accept empty arguments")
-    if found := problems(operation, request):
-        raise LaunchError("; ".join(f"{path_text(path)}: {text}" for path, text in found))
+    if broken := problems(operation, request):
+        raise LaunchError("; ".join(f"{path_text(path)}: {text}" for path, text in broken))
 
 
 def problems(operation: str, request: Mapping[str, Any]) -> list[Problem]:
@@ -45,7 +45,7 @@ def problems(operation: str, request: Mapping[str, Any]) -> list[Problem]:
 
 
 def missing(operation: str, request: Mapping[str, Any]) -> list[Problem]:
-    """Return each field that a request lacks; it has no other problems."""
+    """Return the missing fields of a request that has no other problems."""
     return list(_missing(request, input_shape(operation), ()))
 
 
@@ -56,7 +56,7 @@ def path_text(path: Path) -> str:
 
 
 def _problems(value: Any, shape: Shape, path: Path) -> Iterator[Problem]:
-    """Describe what a value breaks of a shape."""
+    """Describe how a value violates a shape."""
     if wrong_type := _wrong_type(value, shape, path):
         yield Problem(path, wrong_type)
         return
@@ -79,7 +79,7 @@ def _problems(value: Any, shape: Shape, path: Path) -> Iterator[Problem]:
 
 
 def _wrong_type(value: Any, shape: Shape, path: Path) -> str:
-    """Say which type a value must have; empty if it has it."""
+    """Return a message if a value has the wrong type; empty otherwise."""
     match shape.type_name:
         case "structure" | "map":
             return "" if isinstance(value, Mapping) else "this must be a table"
@@ -113,7 +113,7 @@ def _broken_limits(value: Any, shape: Shape) -> Iterator[str]:
 
 
 def _enum_advice(value: str, known: Sequence[str]) -> str:
-    """Return names that may be meant, or else what to do about one that is new."""
+    """Suggest similar names, or an upgrade if the name is newer than botocore."""
     return names.similar(value, known) or "; if it is new, run `make upgrade`"
 
 

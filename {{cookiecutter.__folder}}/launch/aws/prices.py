@@ -1,4 +1,4 @@
-"""What a run costs at most, and what it has cost, by the price list of AWS.
+"""The maximum cost of a run, and its actual cost, from the price list of AWS.
 
 The price list has the on-demand price of an instance for an hour. Storage, data transfer, taxes and
 discounts are not in these figures. A price that cannot be read is unknown, never estimated.
@@ -48,7 +48,7 @@ Lookup = Callable[[Sequence[str]], Prices]
 
 
 def ceiling(requests: Sequence[Request], lookup: Lookup | None = None) -> str:
-    """Describe what jobs cost at most: each on its most expensive instances, to its time limit.
+    """Describe the maximum cost of jobs: each on its most expensive instances, to its time limit.
 
     Retries of a pipeline's steps are not included.
     """
@@ -71,7 +71,7 @@ def ceiling(requests: Sequence[Request], lookup: Lookup | None = None) -> str:
 
 
 def cost(usages: Sequence[Usage], lookup: Lookup | None = None) -> str:
-    """Describe what instances have cost; empty if none was used."""
+    """Describe the cost of the instances that were used; empty if there were none."""
     if not usages:
         return ""
     types = [usage.instance_type for usage in usages]
@@ -185,7 +185,7 @@ def _amount(prices: Prices, instance_type: str, count: int, seconds: float) -> D
 
 
 def _money(amounts: Sequence[Decimal], prices: Prices) -> str:
-    """Return a sum with as many decimals as a small sum needs to be told from nothing."""
+    """Return an amount with enough decimals that a small amount does not appear as zero."""
     total = sum(amounts, Decimal(0))
     text = f"{total:.2f}" if total >= 1 else f"{total:.4f}"
     return f"{text} {next(iter(prices.values())).currency}"
@@ -200,7 +200,7 @@ def _list(types: Iterable[str], prices: Prices) -> str:
 
 
 def _join(jobs: Iterable[str]) -> str:
-    """List jobs; those that are alike are counted."""
+    """List jobs; equal ones are counted."""
     return ", ".join(
         f"{number} jobs of {job} each" if number > 1 else job
         for job, number in Counter(jobs).items()

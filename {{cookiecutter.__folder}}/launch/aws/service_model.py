@@ -1,7 +1,7 @@
 """The shapes of the SageMaker API, as the service model of the installed botocore describes them.
 
-botocore's file describes all operations in several megabytes, and reading it takes longer than
-everything else that a plan does. What belongs to one operation is therefore kept in ``out/.cache``.
+botocore's file describes all operations in several megabytes, and reading it takes longer than the
+rest of a plan. The part for one operation is therefore cached in ``out/.cache``.
 """
 
 import gzip
@@ -84,8 +84,8 @@ def input_shape(operation: str) -> Shape:
 
 def _model_file() -> Path:
     """Return botocore's newest description of SageMaker, without importing botocore."""
-    found = find_spec("botocore")
-    for folder in (found and found.submodule_search_locations) or []:
+    spec = find_spec("botocore")
+    for folder in (spec and spec.submodule_search_locations) or []:
         return max(Path(folder, "data", "sagemaker").glob("*/service-2.json.gz"))
     raise LaunchError("botocore is not installed: run `make install`")
 
@@ -93,14 +93,14 @@ def _model_file() -> Path:
 def _extract(model: Mapping[str, Any], operation: str) -> dict[str, Any]:
     """Return the name of an operation's input, and all shapes that it consists of."""
     name = str(model["operations"][operation]["input"]["shape"])
-    found: dict[str, Any] = {}
+    shapes: dict[str, Any] = {}
     waiting = [name]
     while waiting:
         each = waiting.pop()
-        if each not in found:
-            found[each] = _without_descriptions(model["shapes"][each])
-            waiting += [part["shape"] for part in _parts(found[each])]
-    return {"input": name, "shapes": found}
+        if each not in shapes:
+            shapes[each] = _without_descriptions(model["shapes"][each])
+            waiting += [part["shape"] for part in _parts(shapes[each])]
+    return {"input": name, "shapes": shapes}
 
 
 def _parts(traits: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -124,7 +124,7 @@ def _to_shape(extract: Mapping[str, Any]) -> Shape:
 
 
 def _keep(extract: Mapping[str, Any], file: Path) -> None:
-    """Write the extract, if this is possible; two that do so at once write the same."""
+    """Write the extract if possible; concurrent writers write the same content."""
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         new = file.with_name(f".{file.name}.{id(extract)}")

@@ -1,4 +1,4 @@
-"""Where jobs run. Each backend is a module with ``run(launch, request) -> Run``."""
+"""Runs jobs and pipelines. Each backend is a module with ``run(launch, request) -> Run``."""
 
 import argparse
 from dataclasses import replace
@@ -69,10 +69,10 @@ def _check_no_plan(options: argparse.Namespace) -> None:
 
 
 def clean() -> None:
-    """Remove what launches on this machine left when they were killed.
+    """Remove processes, containers and folders that killed launches left on this machine.
 
     Raises:
-        LaunchError: Docker does not answer; what is left there stays.
+        LaunchError: Docker does not answer; containers and networks are not removed.
     """
     from . import docker, local
 

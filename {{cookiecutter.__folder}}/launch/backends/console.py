@@ -1,4 +1,4 @@
-"""Prints what several hosts write, as they write it."""
+"""Prints the output of several hosts as it is written."""
 
 import codecs
 import os
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import IO
 
 _CHUNK = 1 << 16
-"""Bytes that are read, and characters of an unfinished line that are held, at most."""
+"""Maximum number of bytes per read, and of buffered characters of an unfinished line."""
 
 _HOLD_SECONDS = 0.1
 """How long an unfinished line waits for its end before it is printed as it is."""
@@ -27,11 +27,11 @@ class Console:
 
     def __init__(self, record: Callable[[str], None] = lambda _: None) -> None:
         """Args:
-        record: Is given everything that is printed, also if nobody reads the output any more.
+        record: Called with everything that is printed, even after the output was closed.
         """
         self._record = record
         self.closed = False
-        """Whether nobody reads the output any more, as after ``| head``."""
+        """Whether the output was closed, as after ``| head``."""
         self._broken = False
         self._lock = threading.Lock()
         self._last = ("", "\n")

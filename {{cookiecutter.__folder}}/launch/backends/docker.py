@@ -27,7 +27,7 @@ from . import hosts
 from .hosts import Exit, Host, HostError, Runner
 
 _TIMEOUT_SECONDS = 60.0
-"""How long an engine may take to answer before it is given up on."""
+"""How long to wait for an answer of the engine."""
 
 _GPU_INSTANCE = re.compile(r"ml\.[gp]\d")
 """Begins an instance type with GPUs, such as ``ml.g5.xlarge`` or ``ml.p4d.24xlarge``."""
@@ -36,7 +36,7 @@ _CDI_GPUS = "nvidia.com/gpu=all"
 """All GPUs, by the name that ``nvidia-ctk cdi generate`` gives them."""
 
 _LABEL = "sagemaker-processing"
-"""Labels say which launch made a container or a network: its machine and its temporary folder."""
+"""Labels identify the launch of a container or a network: its machine and temporary folder."""
 
 _KEPT = "unpublished-"
 """Begins the name of a container that is kept, because its outputs could not be copied."""
@@ -48,7 +48,7 @@ _MESSAGE = "/opt/ml/output"
 """The folder in which a job leaves its message."""
 
 _GONE = re.compile("No such|not found")
-"""What the client says of a container or a network that does not exist."""
+"""The client's message for a container or a network that does not exist."""
 
 
 def run(launch: Launch, request: Request) -> Run:
@@ -94,11 +94,11 @@ def _remove_abandoned() -> None:
         _remove(kind, abandoned)
 
 
-def _is_abandoned(found: Mapping[str, Any]) -> bool:
+def _is_abandoned(described: Mapping[str, Any]) -> bool:
     """Return whether a container or a network belongs to a launch of this repository that ended."""
-    labels = found.get("Config", found)["Labels"]
+    labels = described.get("Config", described)["Labels"]
     folder = Path(labels[f"{_LABEL}.folder"])
-    kept = found["Name"].lstrip("/").startswith(_KEPT)
+    kept = described["Name"].lstrip("/").startswith(_KEPT)
     return folder.parent == project.OUT and not kept and not folders.is_locked(folder)
 
 
@@ -194,7 +194,7 @@ class _Containers:
         _docker("version")
 
     def exit(self, host: Host, exit_code: int) -> Exit:
-        """Ask the engine about a failure, which may be that of the client alone."""
+        """Ask the engine how a container ended, because only the client may have failed."""
         if exit_code == 0:
             return Exit(0, "")
         found = _inspect("container", [self._name(host)])
@@ -212,7 +212,7 @@ class _Containers:
         return Exit(exit_code, state.get("Error") or f"exit code {exit_code}")
 
     def collect(self, host: Host) -> None:
-        """Copy, because what a container writes to a mount belongs to the container's user."""
+        """Copy, because files that a container writes to a mount belong to the container's user."""
         name = self._name(host)
 
         def copy(path: str) -> None:
@@ -258,10 +258,10 @@ def _remove(kind: str, names: Sequence[str]) -> None:
 
 def _inspect(kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
     """Describe those that still exist."""
-    found: list[dict[str, Any]] = []
+    descriptions: list[dict[str, Any]] = []
     if names:
-        found = json.loads(_docker(kind, "inspect", *names, may_be_gone=True))
-    return found
+        descriptions = json.loads(_docker(kind, "inspect", *names, may_be_gone=True))
+    return descriptions
 
 
 def _read_only(folder: Path, target: str) -> list[str]:

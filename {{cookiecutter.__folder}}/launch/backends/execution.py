@@ -1,7 +1,7 @@
 """Runs a pipeline as an execution on SageMaker, or deploys it for others to execute.
 
-An execution that was started goes on whatever happens here. What goes wrong from then on is never
-reported as its failure.
+An execution that was started continues regardless of this process, whose later errors are never
+reported as a failure of the execution.
 """
 
 import json
@@ -24,7 +24,7 @@ from . import sagemaker
 from .sagemaker import Connection, NoAnswerError
 
 State = Mapping[str, Any]
-"""What SageMaker says about a step of an execution."""
+"""The description of a step of an execution by SageMaker."""
 
 _RUNNING = ("Executing", "Stopping")
 
@@ -35,7 +35,7 @@ _MAYBE_RUNNING = f"an execution may be running: `{COMMAND} list` lists it"
 
 
 def run(pipeline: Pipeline, definition: Mapping[str, Any], source: Source | None = None) -> Run:
-    """Execute a pipeline on SageMaker and, unless told otherwise, follow it to its end.
+    """Execute a pipeline on SageMaker and, unless ``wait`` is false, follow it to its end.
 
     Args:
         pipeline: The pipeline.
@@ -60,7 +60,7 @@ def run(pipeline: Pipeline, definition: Mapping[str, Any], source: Source | None
 
 
 def _follow(pipeline: Pipeline, arn: str, source: Source, advice: str) -> Run:
-    """Follow an execution to its end, unless told otherwise."""
+    """Follow an execution to its end, unless ``wait`` is false."""
     if not arn:
         message = "; ".join(filter(None, [_MAYBE_RUNNING, advice]))
         return Run(pipeline.name, "InProgress", {}, message, ExitCode.STILL_RUNNING)
@@ -89,7 +89,7 @@ def deploy(pipeline: Pipeline, definition: Mapping[str, Any]) -> str:
 
 
 def _upload_inputs(pipeline: Pipeline) -> None:
-    """Upload what the steps read, once if several of them read the same, such as their code."""
+    """Upload the local inputs of the steps, each once even if several steps read it."""
     uploaded = set()
     for step in pipeline.steps:
         key = config.output_key(step.job)
@@ -145,7 +145,7 @@ def _check_owner(client: Any, name: str, role: str) -> None:
     try:
         pages = list(client.get_paginator("list_tags").paginate(ResourceArn=arn))
     except client.exceptions.ClientError:
-        return  # its name alone says that it is
+        return  # only its name identifies it
     owners = [tag["Value"] for page in pages for tag in page["Tags"] if tag["Key"] == "project"]
     if owners != [project.name()]:
         owner = f"project {owners[0]}" if owners else "something else: it has no tag project"
@@ -234,7 +234,7 @@ class Following:
 
     arn: str
     repeat: Callable[[str, str], str]
-    """Given the names of a step and its job, returns the command that repeats the job."""
+    """Takes the names of a step and its job, and returns the command that repeats the job."""
     connection: Connection = field(default_factory=lambda: Connection("sagemaker"))
     execution: Mapping[str, Any] = field(default_factory=dict)
     """The execution at the last look."""
@@ -258,7 +258,7 @@ class Following:
         Yields each step at each look, after its status was printed and before its job is followed.
 
         Raises:
-            NoAnswerError: AWS does not answer; the execution goes on.
+            NoAnswerError: AWS does not answer; the execution continues.
         """
         pauses = sagemaker.Pauses()
         while True:
@@ -313,7 +313,7 @@ class Following:
     def _follow_job(self, state: State) -> bool:
         """Follow the job of a step to its end, unless it was followed before; return if it was not.
 
-        A job that cannot be followed does not end the following of the execution.
+        If a job cannot be followed, the execution still is.
         """
         step, job = state["StepName"], step_job(state)
         if not job or is_reused(state) or job in self.runs:
@@ -356,7 +356,7 @@ class _Execution:
         """Print the steps, with the log of each job, until the execution ends.
 
         Raises:
-            NoAnswerError: AWS does not answer; the execution goes on.
+            NoAnswerError: AWS does not answer; the execution continues.
         """
         for state in self.following.looks():
             step = self.steps.get(state["StepName"])

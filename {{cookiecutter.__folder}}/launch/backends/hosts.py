@@ -10,7 +10,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +39,6 @@ _KILL_SECONDS = 10.0
 _NO_HARD_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 """On another file system, on another user's file, on a file system without hard links."""
 
-_COLLECTORS = 4
-"""How many hosts' outputs are collected side by side."""
-
 _POLL_SECONDS = 0.05
 _CHECK_SECONDS = 15.0
 
@@ -62,7 +58,7 @@ class Host:
         return self.at(channel.path)
 
     def at(self, path: str) -> Path:
-        """Return what represents a path below ``/opt/ml``."""
+        """Return the local path that represents a path below ``/opt/ml``."""
         return self.base / path.removeprefix("/opt/ml/")
 
 
@@ -117,7 +113,7 @@ def run(
     Args:
         launch: The launch.
         request: Its request, which the hosts see as SageMaker's instances do.
-        make_runner: Makes the runner, given a temporary folder of this launch.
+        make_runner: Makes the runner; takes a temporary folder of this launch.
         needs_files: Whether inputs have to be real files, because a link would lead out of a host.
 
     Raises:
@@ -146,15 +142,15 @@ def _run(
             for option, address in launch.outputs.items()
             if not is_s3(address)
         }
-        # Last, because what is claimed in S3 stays claimed.
+        # Last, because claims in S3 are permanent.
         in_s3 = [address for address in launch.outputs.values() if is_s3(address)]
         s3.claim_all(in_s3, {"job": launch.name}, config.output_key(launch.job.name))
         recording.begin()
         try:
             with make_runner(workspace) as runner:
                 outcome = _follow(request, hosts, runner, recording)
-                with ThreadPoolExecutor(_COLLECTORS) as pool:
-                    list(pool.map(runner.collect, hosts))
+                for host in hosts:
+                    runner.collect(host)
         except HostError as error:
             message = "\n".join([_as_in_container(str(error), workspace), *_changed_inputs(before)])
             return Run(launch.name, "Failed", {}, message, ExitCode.FAILED)
@@ -176,7 +172,7 @@ def _run(
 
 
 def facts(launch: Launch, request: Request) -> dict[str, Any]:
-    """Return what is kept of a launch on this machine; see ``recordings.recording``."""
+    """Return the facts of a launch for its recording; see ``recordings.recording``."""
     tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
     repeated = command_lines.of_launch(launch.job, launch.typed, launch.arguments, launch.inputs)
     return {
@@ -218,7 +214,7 @@ def _prepare(
     files: Mapping[Path, Sequence[File]],
     needs_files: bool,
 ) -> list[Host]:
-    """Lay out what SageMaker gives to each host before the job starts."""
+    """Create the files and folders that SageMaker provides to each host before the job starts."""
     names = [f"algo-{number + 1}" for number in range(cluster.instance_count(request))]
     sharded = cluster.sharded_inputs(request)
     hosts = []
@@ -340,7 +336,7 @@ def _stop(processes: Mapping[Host, subprocess.Popen[bytes]], runner: Runner) -> 
 
 
 def _exit_message(hosts: Sequence[Host], outcome: _Outcome) -> str:
-    """Put together ``ExitMessage`` from what the hosts left; a host that failed comes first."""
+    """Build ``ExitMessage`` from the messages of the hosts; a host that failed comes first."""
     lines = [] if outcome.failed else [outcome.reason] * bool(outcome.reason)
     for host in sorted(hosts, key=lambda host: host is not outcome.failed):
         file = host.base / "output" / "message"
@@ -386,7 +382,7 @@ def _publish(
 
 
 def _as_in_container(text: str, workspace: Path) -> str:
-    """Replace temporary folders in a message by what a job sees there."""
+    """Replace temporary folders in a message by the paths that the job sees."""
     for pattern, path in (
         ("hosts/[^/]+", "/opt/ml"),
         ("inputs/[^/]+", runtime.INPUT),

@@ -92,7 +92,7 @@ class _Processes:
         pass
 
     def kill_all(self) -> None:
-        """End whatever the jobs have started."""
+        """End all processes that the jobs have started."""
         for process in self._started.values():
             _kill_group(process.pid)
 
@@ -111,7 +111,7 @@ class _Processes:
 
 
 def _move_paths(host: Host) -> None:
-    """Let the configuration of a host name the folders below its base instead of ``/opt/ml``."""
+    """Change the configuration of a host to the folders below its base instead of ``/opt/ml``."""
     file = host.base / "config" / "processingjobconfig.json"
     config = json.loads(file.read_text())
     inputs = config.get("ProcessingInputs", [])

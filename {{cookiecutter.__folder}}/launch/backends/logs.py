@@ -46,7 +46,7 @@ class Log:
         self._next_page = ""
         self._began = 0.0
         self._clock_offset = -math.inf
-        """At least this many seconds is the hosts' clock ahead of the caller's."""
+        """The minimum number of seconds by which the hosts' clock is ahead of the caller's."""
 
     @property
     def finished_hosts(self) -> int:
@@ -61,7 +61,7 @@ class Log:
     def read(self, now: float) -> bool:
         """Print what is new, and return whether anything was new.
 
-        A log that cannot be read does not end anything: this is said once.
+        If the log cannot be read, this is printed once and the job is still followed.
 
         Args:
             now: The time in seconds, on a clock that is never set back.

@@ -1,7 +1,7 @@
 """Runs a job on SageMaker: creates it, follows it to its end and explains a failure.
 
-A job that was created goes on whatever happens here. What goes wrong from then on is never
-reported as a failure of the job.
+A job that was created continues regardless of this process, whose later errors are never reported
+as a failure of the job.
 """
 
 import math
@@ -41,7 +41,7 @@ GIVE_UP_SECONDS = 900.0
 
 DENIED_SECONDS = 60.0
 """How long looks at a job of a pipeline may be denied before only its execution is followed. A new
-permission takes a moment to have an effect."""
+permission takes effect after a delay."""
 
 APPEAR_SECONDS = 30.0
 """How long SageMaker may take to show a job that it has created."""
@@ -56,7 +56,7 @@ STAY_CLAIMED = "the outputs stay claimed: choose another run name or address"
 
 
 class Pauses:
-    """The pauses between looks at something that AWS limits the calls of."""
+    """The pauses between calls that AWS limits."""
 
     def __init__(self) -> None:
         self._seconds = POLL_SECONDS
@@ -74,11 +74,11 @@ class Pauses:
 
 
 class NoAnswerError(Exception):
-    """AWS has not answered for too long. What was asked about may go on."""
+    """AWS has not answered for too long. The job or execution may continue."""
 
 
 class Connection:
-    """Calls an AWS service while something is followed that no failed call may end.
+    """Calls an AWS service while a job is followed, which a failed call must not end.
 
     botocore does not repeat these calls. After a failure, the session and the client are made
     again, so that renewed credentials are used.
@@ -119,7 +119,7 @@ class Connection:
     def call(self, operation: str, **arguments: Any) -> Mapping[str, Any] | None:
         """Call an operation until it is answered.
 
-        A single failure is not worth a line. From the second one on, the reason is printed,
+        A single failure is not reported. From the second one on, the reason is printed,
         once while it stays the same.
 
         Raises:
@@ -166,7 +166,7 @@ def may_have_succeeded(error: Exception) -> bool:
 
 
 def run(launch: Launch, request: Request) -> Run:
-    """Create a job on SageMaker and, unless told otherwise, follow it to its end.
+    """Create a job on SageMaker and, unless ``wait`` is false, follow it to its end.
 
     Raises:
         LaunchError: The launch was rejected; no job was created.
@@ -198,11 +198,11 @@ def run(launch: Launch, request: Request) -> Run:
 def claimed(
     addresses: Iterable[str], note: Mapping[str, Any], advice: str, key: str | None = None
 ) -> Iterator[None]:
-    """Claim outputs, and give an advice if anything goes wrong after that.
+    """Claim outputs, and print advice if an error occurs afterwards.
 
     Args:
         addresses: Addresses of the outputs.
-        note: Says who claims them.
+        note: Describes the owner of the claims.
         advice: Added to a rejection, and printed if anything else is raised; may be empty.
         key: The KMS key that the claims are encrypted with.
 
@@ -275,7 +275,7 @@ def _create(launch: Launch, request: Request) -> bool:
             except Exception as error:
                 if not may_have_succeeded(error):
                     raise
-                _print(f"looking whether the job was created: {errors.explain(error)}")
+                _print(f"checking whether the job was created: {errors.explain(error)}")
                 if _describe(Connection("sagemaker"), launch.name) is None:
                     raise
     except LaunchError as error:
@@ -374,7 +374,7 @@ def _print_links(name: str) -> None:
 
 @contextmanager
 def _print_if_interrupted(message: str) -> Iterator[None]:
-    """Print a message, unless it is empty, if anything but a rejection is raised meanwhile."""
+    """Print a message, unless it is empty, if an exception other than a rejection is raised."""
     try:
         yield
     except LaunchError:

@@ -27,7 +27,7 @@ _USABLE = ("Succeeded", "Failed")
 
 
 def find(pipeline: Pipeline) -> Source:
-    """Return the execution that is named, or else the newest one with complete results.
+    """Return the chosen execution, or the newest one with complete results.
 
     Raises:
         LaunchError: There is none, or its results are not complete.
@@ -45,18 +45,18 @@ def find(pipeline: Pipeline) -> Source:
                     f"argument --from_run: the execution {run} is {status}: SageMaker takes "
                     "results of executions that have succeeded or failed only"
                 )
-            found = _results(client, pipeline, summary)
-            if isinstance(found, str):
+            complete = _results(client, pipeline, summary)
+            if isinstance(complete, str):
                 raise LaunchError(
-                    f"argument --from_run: the results of {run} are not complete: {found}: name "
+                    f"argument --from_run: the results of {run} are not complete: {complete}: name "
                     "another run, or begin with an earlier job"
                 )
-            return _source(summary, found)
+            return _source(summary, complete)
         for summary in islice(_executions(client, pipeline.name), _NEWEST):
             if summary["PipelineExecutionStatus"] in _USABLE:
-                found = _results(client, pipeline, summary)
-                if not isinstance(found, str):
-                    return _source(summary, found)
+                complete = _results(client, pipeline, summary)
+                if not isinstance(complete, str):
+                    return _source(summary, complete)
     raise LaunchError(
         f"argument --from: none of the last {_NEWEST} executions of {pipeline.name} has complete "
         f"results of {pipeline.selection.listed}: run the pipeline without --from first, or name "
@@ -93,8 +93,8 @@ def _written(client: Any, summary: Mapping[str, Any]) -> Iterator[Result]:
             yield results.at(run, jobs.get(name, name), channel, address)
 
 
-def _source(summary: Mapping[str, Any], found: Iterable[Result]) -> Source:
-    return Source(summary["PipelineExecutionArn"], [result.reused for result in found])
+def _source(summary: Mapping[str, Any], reused: Iterable[Result]) -> Source:
+    return Source(summary["PipelineExecutionArn"], [result.reused for result in reused])
 
 
 def _executions(client: Any, pipeline: str) -> Iterator[Mapping[str, Any]]:
@@ -148,7 +148,7 @@ def _states(client: Any, arn: str) -> dict[str, Mapping[str, Any]]:
 def _results(client: Any, pipeline: Pipeline, summary: Mapping[str, Any]) -> list[Result] | str:
     """Return the needed results of an execution, or why they are not complete."""
     states = _states(client, summary["PipelineExecutionArn"])
-    found: list[Result] = []
+    complete: list[Result] = []
     for job, channels in pipeline.selection.needed.items():
         state = states.get(pipeline.step(job).name, {})
         if state.get("StepStatus") != "Succeeded":
@@ -160,8 +160,8 @@ def _results(client: Any, pipeline: Pipeline, summary: Mapping[str, Any]) -> lis
             result = results.at(_name(summary), job, channel, addresses[channel])
             if result.problem:
                 return f"{result.address}: {result.problem}"
-            found.append(result)
-    return found
+            complete.append(result)
+    return complete
 
 
 def _addresses(client: Any, state: Mapping[str, Any]) -> dict[str, str]:

@@ -69,7 +69,7 @@ def _run(
 
 
 def _facts(pipeline: Pipeline) -> dict[str, Any]:
-    """Return what is kept of a run on this machine; see ``recordings.recording``."""
+    """Return the facts of a run for its recording; see ``recordings.recording``."""
     launches = [step.launch for step in pipeline.steps]
     inputs = {
         f"{option}.{launch.job.name}": address

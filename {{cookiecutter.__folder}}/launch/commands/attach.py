@@ -67,14 +67,14 @@ def to_run(entry: Entry) -> Run:
 
 @contextmanager
 def _leaving(entry: Entry) -> Iterator[None]:
-    """Say what goes on when the following is interrupted."""
+    """Print that the job is still running if following it is interrupted."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         if entry.is_running:
             _print(
-                f"{entry.short_name} goes on: `{COMMAND} logs {entry.short_name}` follows it "
-                f"again, `{COMMAND} stop {entry.short_name}` stops it"
+                f"{entry.short_name} is still running: `{COMMAND} logs {entry.short_name}` "
+                f"follows it again, `{COMMAND} stop {entry.short_name}` stops it"
             )
         raise
 

@@ -14,7 +14,7 @@ from ..settings.project import COMMAND
 from . import table
 
 LIMIT = 20
-"""How many entries are listed unless told otherwise."""
+"""How many entries are listed by default."""
 
 _DESCRIPTIONS = {
     "list": "List what was launched on this machine and on SageMaker, the newest first.",
@@ -30,7 +30,7 @@ def carry_out(verb: str, argv: Sequence[str]) -> int:
     """Carry out a command line, and return its exit code; see ``run.ExitCode``.
 
     Raises:
-        LaunchError: An option is wrong, or a name stands for nothing or for several jobs.
+        LaunchError: An option is wrong, or no launch or several have the name.
     """
     parser = Parser(verb, description=_DESCRIPTIONS[verb])
     if verb == "list":
@@ -62,16 +62,16 @@ def carry_out(verb: str, argv: Sequence[str]) -> int:
 
 
 def _list(limit: int, *, as_json: bool) -> int:
-    found = listing.newest(limit)
+    listed = listing.newest(limit)
     if as_json:
-        print(json.dumps([entry.to_json() for entry in found.entries], indent=2))
-    elif found.entries:
+        print(json.dumps([entry.to_json() for entry in listed.entries], indent=2))
+    elif listed.entries:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print(table.text(found.entries, width))
+        print(table.text(listed.entries, width))
     else:
-        print(f"nothing was launched yet: `{COMMAND}` says how")
-    if found.problems:
-        print_problems(found.problems)
+        print(f"nothing was launched yet: `{COMMAND} --help` shows how")
+    if listed.problems:
+        print_problems(listed.problems)
     return ExitCode.COMPLETED
 
 
@@ -86,5 +86,5 @@ def _show(name: str, *, as_json: bool) -> int:
 
 
 def print_problems(problems: Sequence[str]) -> None:
-    """Print what could not be read in one line to standard error."""
+    """Print problems with unreadable launches in one line to standard error."""
     print(f"not everything is shown: {'; '.join(problems)}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Reads what a run has left: the options, inputs and outputs of its jobs, and its metrics.
+"""Reads the options, inputs and outputs of a run's jobs, and its metrics.
 
 ``comparison`` shows it side by side with other runs, ``tracking`` logs it.
 """
@@ -36,12 +36,12 @@ class ComparedJob:
     """A job of a run."""
 
     run: str
-    """The run whose results these are: another one if the pipeline has taken them from there."""
+    """The run that wrote the results; another one if the pipeline has reused them."""
     commit: str | None
     image: str | None
     """As far as it is known; ``None`` for a job that ran without one."""
     options: Mapping[str, Any]
-    """As its record says, without its channels."""
+    """From its record, without its channels."""
     inputs: Mapping[str, str]
     """By channel, as far as they are known: the digest of an input that was uploaded, the address
     of any other, with a digest of its files' names, sizes and times if it is local."""
@@ -63,42 +63,42 @@ class ComparedRun:
     """Numbers by name, that of the pipeline's metric first."""
 
 
-def read(run: str, found: Sequence[Result]) -> ComparedRun:
+def read(run: str, results: Sequence[Result]) -> ComparedRun:
     """Return a run.
 
     Args:
         run: Its name.
-        found: What its jobs have written.
+        results: The results of its jobs.
     """
     by_job: dict[str, list[Result]] = {}
-    for result in found:
+    for result in results:
         by_job.setdefault(result.job, []).append(result)
     ordered = sorted(by_job, key=lambda job: min(result.finished for result in by_job[job]))
-    written = {result.address for result in found}
+    written = {result.address for result in results}
     compared = {job: _read_job(by_job[job], written) for job in ordered}
-    return ComparedRun(run, compared, _metrics(found))
+    return ComparedRun(run, compared, _metrics(results))
 
 
-def _read_job(found: Sequence[Result], written: Collection[str]) -> ComparedJob:
+def _read_job(results: Sequence[Result], written: Collection[str]) -> ComparedJob:
     """Return a job of a run.
 
     Args:
-        found: Its results.
+        results: Its results.
         written: The addresses of the results of all jobs of the run.
     """
-    records = [result.record for result in found if result.record]
+    records = [result.record for result in results if result.record]
     record = records[0] if records else None
-    image, inputs = _origin(found[0], record, written) if record else (None, {})
+    image, inputs = _origin(results[0], record, written) if record else (None, {})
     return ComparedJob(
-        run=found[0].run,
+        run=results[0].run,
         commit=record.commit if record else None,
         image=image,
         options=_options(record) if record else {},
         inputs=inputs,
-        outputs={result.channel: result.digest for result in found if result.record},
+        outputs={result.channel: result.digest for result in results if result.record},
         seconds=_seconds(record) if record else None,
         hosts=record.hosts if record else None,
-        problems=[f"{result.channel}: {result.problem}" for result in found if result.problem],
+        problems=[f"{result.channel}: {result.problem}" for result in results if result.problem],
     )
 
 
@@ -173,7 +173,7 @@ def _seconds(record: runtime.Record) -> float | None:
     return None
 
 
-def _metrics(found: Sequence[Result]) -> dict[str, float]:
+def _metrics(results: Sequence[Result]) -> dict[str, float]:
     """Return all numbers of the file with the pipeline's metric, that of the metric first.
 
     Without a metric in ``launch.toml``, these are the numbers of all files named ``metrics*.json``.
@@ -181,7 +181,7 @@ def _metrics(found: Sequence[Result]) -> dict[str, float]:
     """
     metric = config.metric()
     numbers: dict[str, float] = {}
-    for result in found:
+    for result in results:
         for name in sorted(result.sizes):
             is_metrics = (
                 (result.job, result.channel, name) == (metric.job, metric.output, metric.file)

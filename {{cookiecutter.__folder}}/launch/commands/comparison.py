@@ -1,7 +1,7 @@
 """Compares runs: what differs between them, and their metrics side by side.
 
-It reads what the runs have left: the records of their jobs, the files with their metrics and, where
-it is known, the request of each job. Nothing has to be logged during a run.
+It reads the records of the jobs, the files with their metrics and, if it is known, the request of
+each job. Nothing has to be logged during a run.
 """
 
 import html
@@ -34,7 +34,7 @@ _KINDS = {
 """The kinds of lines in the order of the table, and whether they are shown if nothing differs."""
 
 _MISSING = "-"
-"""Shown for what a run does not have."""
+"""Shown for a missing value."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side. It shows itself as a table, in a terminal and in Jupyter."""
+    """Runs side by side. Terminals and Jupyter display it as a table."""
 
     runs: Sequence[ComparedRun]
     metric: str = ""
@@ -199,7 +199,7 @@ def _rows(runs: Sequence[ComparedRun]) -> Iterator[Row]:
 
 
 def _values(run: ComparedRun) -> Iterator[tuple[str, str, str, Any]]:
-    """Yield all that is compared: its kind, the job, the name and the value."""
+    """Yield everything that is compared: kind, job, name and value."""
     for name, job in run.jobs.items():
         yield "commit", name, "", job.commit or "unknown"
         for option, value in job.options.items():

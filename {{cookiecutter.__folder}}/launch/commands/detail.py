@@ -32,22 +32,22 @@ _REQUEST = (
 """Fields of DescribeProcessingJob's answer that the request had."""
 
 _LOG_MINUTES = 1
-"""How long before the end of a job its last lines are looked for first."""
+"""How long before the end of a job the search for its last lines begins."""
 
 _LOG_FACTOR = 8
-"""By how much earlier they are looked for if there are too few."""
+"""How much earlier the search begins again if there are too few lines."""
 
 
 @dataclass
 class Details:
-    """What is shown of an entry; it prints as text and shows itself as a table in a notebook."""
+    """The details of an entry: text in a terminal, a table in a notebook."""
 
     entry: Entry
     image: str = ""
     options: str = ""
     """Without secrets."""
     reason: str = ""
-    """Why SageMaker says that it failed."""
+    """SageMaker's reason for the failure."""
     steps: Sequence[tuple[str, str]] = ()
     """Of a run of the pipeline: names of steps, and their statuses and jobs."""
     last_lines: Sequence[str] = ()
@@ -86,7 +86,7 @@ class Details:
         return actions
 
     def facts(self) -> list[tuple[str, str]]:
-        """Return names and values: what it is, and how far it is."""
+        """Return names and values that describe the launch and its progress."""
         entry = self.entry
         ended = entry.ended and table.local_time(entry.ended)
         pairs = [
@@ -106,7 +106,7 @@ class Details:
         return [(name, value) for name, value in pairs if value]
 
     def conclusions(self) -> list[tuple[str, str]]:
-        """Return names and values: why it has failed, and what to do next."""
+        """Return names and values about the failure and the next commands."""
         pairs = [
             ("FailureReason", self.reason),
             ("ExitMessage", self.entry.message),
@@ -129,7 +129,7 @@ class Details:
         }
 
     def __str__(self) -> str:
-        """Return everything as text; a terminal shows its end, so that has what matters most."""
+        """Return everything as text; the most important part is last, at the prompt."""
         facts, conclusions = self.facts(), self.conclusions()
         width = max(len(name) for name, _ in [*facts, *conclusions])
         lines = _lines(facts, width)

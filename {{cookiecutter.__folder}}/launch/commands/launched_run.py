@@ -8,7 +8,7 @@ from . import attach, table, tracking
 
 
 class LaunchedRun(Run):
-    """A run that can be followed and stopped, and that shows itself as a table in a notebook."""
+    """A run that can be followed and stopped, and that a notebook displays as a table."""
 
     def logs(self) -> "LaunchedRun":
         """Print its log, follow it to its end and return the run as it is then.

@@ -74,7 +74,7 @@ def _experiment(client: Any, name: str) -> str:
     try:
         return str(client.create_experiment(name))
     except MlflowException:
-        if found := client.get_experiment_by_name(name):  # somebody else has just created it
+        if found := client.get_experiment_by_name(name):  # another process has just created it
             return str(found.experiment_id)
         raise
 
@@ -84,7 +84,7 @@ def _key(name: str) -> str:
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    """Return what is behind an error of MLflow, such as a refused connection."""
+    """Return the cause of an error of MLflow, such as a refused connection."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     return error

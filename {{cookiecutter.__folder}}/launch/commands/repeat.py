@@ -1,4 +1,4 @@
-"""Launches again what was launched before, and says what differs from then."""
+"""Repeats an earlier launch, and prints what differs from it."""
 
 import argparse
 import re
@@ -28,21 +28,21 @@ USAGE = (
 
 @dataclass(frozen=True)
 class Repetition:
-    """The command line that launches something again."""
+    """The command line that repeats a launch."""
 
     job: str
     """The name of the job, or ``pipeline``."""
     argv: Sequence[str]
     before: Mapping[str, Any]
-    """What was launched then: ``commit``, ``image``, ``code``, ``inputs`` and their ``content``."""
+    """The earlier launch: ``commit``, ``image``, ``code``, ``inputs`` and their ``content``."""
 
     def print_differences(self, launches: Sequence[tuple[Launch, Request]]) -> None:
-        """Print to standard error what differs from then besides the options that were changed."""
+        """Print to standard error what differs from the earlier launch, besides changed options."""
         lines = self.differences(launches) or [_same(launches)]
         print(*lines, sep="\n", file=sys.stderr, flush=True)
 
     def differences(self, launches: Sequence[tuple[Launch, Request]]) -> list[str]:
-        """Return a line for each of commit, image and inputs that is not the same as then."""
+        """Return a line for each commit, image or input that differs from the earlier launch."""
         first, request = launches[0]
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
         lines = _difference("commit", self.before.get("commit"), tags.get("commit"))
@@ -50,7 +50,7 @@ class Repetition:
             image = request["AppSpecification"]["ImageUri"]
             changed = _difference("image", self.before.get("image"), image)
             if changed:
-                changed[0] += f" (--image {self.before['image']} runs that of then)"
+                changed[0] += f" (--image {self.before['image']} runs the earlier image)"
             lines += changed
             codes = self.before.get("code", ""), code.digest(request)
             lines += _difference("code", *map(_describe_code, codes))
@@ -62,7 +62,7 @@ class Repetition:
         return lines
 
     def _instance_difference(self, launch: Launch, request: Request) -> list[str]:
-        """Compare instances that no options make again, unless others were asked for."""
+        """Compare instances that options cannot set, unless other ones were requested."""
         old = self.before.get("instances", {}).get(launch.job.name)
         new = cluster.describe(request)
         if old in (None, new) or launch.is_typed("instance_type"):
@@ -88,7 +88,7 @@ class Repetition:
         names = {channel.option: channel.name for channel in launch.job.inputs}
         for item in request.get("ProcessingInputs", []):
             if item["InputName"] == names[option] and item["S3Input"]["S3Uri"].rstrip("/") == old:
-                return []  # a local folder with the content that was uploaded then
+                return []  # a local folder with the content that was uploaded before
             if item["InputName"] == names[option] and launch.options.backend == "sagemaker":
                 new = item["S3Input"]["S3Uri"].rstrip("/")
         return [f"--{key}: {old} → {new}"]
@@ -132,7 +132,7 @@ def _without_effect(repeated: Words, changes: Sequence[Group], backend: str) -> 
 
     If it begins with a later job than the first, it takes no options of the jobs before, except
     their inputs on SageMaker, and no limit of a metric that none of the others has. Results of
-    earlier jobs are on the backend of then only.
+    earlier jobs exist only on the backend of the earlier launch.
     """
     groups, listed = [*repeated.options, *changes], config.jobs()
     first = command_lines.last_value(groups, "--from")
@@ -229,7 +229,7 @@ def _from_history(entry: Entry) -> tuple[Words, Mapping[str, Any]]:
     kept = recordings.request(entry)
     if "options" not in kept:
         raise LaunchError(
-            f"{entry.short_name} was launched before launches were kept: its record says with "
+            f"{entry.short_name} was launched before launches were recorded: its record says with "
             f"which options; launch it with `{COMMAND} {entry.job}`"
         )
     return Words(kept["options"], kept.get("hidden", [])), kept
@@ -291,23 +291,23 @@ def _of_execution(
 ) -> list[Sequence[str]]:
     """Return the options of an execution that belong to no single job."""
     steps = [step for step in definition["Steps"] if step["Type"] == "Processing"]
-    found: list[Sequence[str]] = []
+    words: list[Sequence[str]] = []
     if any(code.digest(step["Arguments"]) for step in steps):
-        found.append(["--code"])
+        words.append(["--code"])
     is_launched = entry.name.startswith(f"{project.name()}-launched/")
     if is_launched and not any("CacheConfig" in step for step in steps):
-        found.append(["--no-cache"])
+        words.append(["--no-cache"])
     if (metric := config.metric()) and metric.option in definition["Values"]:
-        found.append([f"--{metric.option}={definition['Values'][metric.option]}"])
+        words.append([f"--{metric.option}={definition['Values'][metric.option]}"])
     described = account.call("describe_pipeline_execution", PipelineExecutionArn=entry.arn) or {}
     selective = described.get("SelectiveExecutionConfig", {})
     selected = {step["StepName"] for step in selective.get("SelectedSteps", [])}
     first = next((job for job in config.jobs() if job.replace("_", "-") in selected), "")
     if first:
-        found.append([f"--from={first}"])
+        words.append([f"--from={first}"])
         if source := selective.get("SourcePipelineExecutionArn"):
-            found.append([f"--from_run={source}"])
-    return found
+            words.append([f"--from_run={source}"])
+    return words
 
 
 def _inputs(request: Mapping[str, Any], job: str) -> dict[str, str]:
@@ -320,7 +320,7 @@ def _inputs(request: Mapping[str, Any], job: str) -> dict[str, str]:
 
 
 def _instances(request: Mapping[str, Any], job: str) -> dict[str, str]:
-    """Return the instances of a job as text if no options make them again."""
+    """Return the instances of a job as text if options cannot set them."""
     return {job: cluster.describe(request)} if cluster.has_several_counts(request) else {}
 
 
@@ -345,7 +345,7 @@ def _resolve(value: Any, parameters: Mapping[str, Any]) -> Any:
 
 
 def _same(launches: Sequence[tuple[Launch, Request]]) -> str:
-    """Say that nothing differs, as far as it is known: what lies in S3 is not compared."""
+    """Return a line for a launch without known differences; files in S3 are not compared."""
     in_s3 = any(
         is_s3(address) and not address.startswith(s3.inputs_address())
         for launch, _ in launches

@@ -25,7 +25,7 @@ def text(entries: Sequence[Entry], width: int | None) -> str:
     """Return a table of entries, one in a line, without columns that are empty.
 
     Args:
-        entries: What is shown.
+        entries: The entries to show.
         width: Of the terminal, in characters; ``None`` if nothing has to be shortened.
     """
     cells = [_cells(entry) for entry in entries]
@@ -78,7 +78,7 @@ def pairs_to_html(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 class Entries(list[Entry]):
-    """Entries that show themselves as a table in a notebook and in a terminal."""
+    """Entries that notebooks and terminals display as a table."""
 
     def __repr__(self) -> str:
         return text(self, None) if self else "(nothing was launched yet)"

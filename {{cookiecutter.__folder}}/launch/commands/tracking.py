@@ -84,21 +84,21 @@ def log_pipeline(pipeline: Pipeline, run: Run) -> None:
 
 
 def log_entry(entry: Entry, run: Run) -> None:
-    """Log a launch that was followed again, unless its own launch has done so.
+    """Log a launch that was followed again, unless it was logged before.
 
     Args:
         entry: The launch.
         run: How it has ended.
     """
     if entry.folder is None and not entry.arn:
-        return  # its name is not known any more, only its results
+        return  # its name is no longer known, only its results
     is_execution = entry.job == PIPELINE and entry.arn
     name = entry.arn if is_execution else entry.name
     _log(_Ended(name, entry.run, entry.job, entry.backend, run.status), run.outputs)
 
 
 def _log(ended: _Ended, outputs: Mapping[str, str]) -> None:
-    """Log a launch if there is a server, and report what has gone wrong."""
+    """Log a launch if there is a server, and report errors."""
     try:
         address = project.setting(SETTING)
         if address and ended.status in _STATUS:
@@ -106,7 +106,7 @@ def _log(ended: _Ended, outputs: Mapping[str, str]) -> None:
     except (KeyboardInterrupt, SystemExit):
         _report(ended, "interrupted")
         raise
-    except Exception as error:  # whatever it is, the launch has ended as it has ended
+    except Exception as error:  # an error here must not change how the launch ended
         _report(ended, str(error) if isinstance(error, LaunchError) else repr(error))
 
 
@@ -150,21 +150,21 @@ def _results(ended: _Ended, outputs: Mapping[str, str]) -> list[Result]:
         if ended.status != "Completed":
             return []
         outputs = {f"{name}.{ended.job}": address for name, address in outputs.items()}
-    found = []
+    readable = []
     for key, address in outputs.items():
         name, _, job = key.partition(".")
         for channel in jobs.read(job).outputs:
             if name in (channel.option, channel.name):
-                found.append(results.at(ended.run, job, channel.name, address))
-    return found
+                readable.append(results.at(ended.run, job, channel.name, address))
+    return readable
 
 
-def _content(ended: _Ended, found: Sequence[Result]) -> dict[str, Any]:
-    """Return what ``mlflow_client`` logs; see there."""
-    run = compared_runs.read(ended.run, found)
-    records = [result.record for result in found if result.record]
+def _content(ended: _Ended, outputs: Sequence[Result]) -> dict[str, Any]:
+    """Return the input of ``mlflow_client``; see ``mlflow_client.log``."""
+    run = compared_runs.read(ended.run, outputs)
+    records = [result.record for result in outputs if result.record]
     tags = {"launch": ended.name, "job": ended.job, "backend": ended.backend}
-    tags |= {f"{each.job}.output.{each.channel}": each.address for each in found}
+    tags |= {f"{each.job}.output.{each.channel}": each.address for each in outputs}
     for name, job in run.jobs.items():
         known = {"commit": job.commit, "image": job.image}
         tags |= {f"{name}.{key}": value for key, value in known.items() if value}
@@ -196,7 +196,7 @@ def _milliseconds(time: str | None) -> int:
 
 
 def _send(address: str, content: Mapping[str, Any]) -> None:
-    """Log a launch by a process of its own, which alone imports MLflow.
+    """Log a launch in a separate process, the only one that imports MLflow.
 
     MLflow keeps the address of the server for the whole process, and takes some of its settings
     when it is imported. A process can also be ended if it takes too long.

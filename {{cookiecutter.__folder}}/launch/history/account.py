@@ -1,8 +1,9 @@
-"""What this project has launched on SageMaker.
+"""Reads the launches of this project on SageMaker.
 
-A job or pipeline belongs to the project whose name is its tag ``project``: the name alone cannot
-tell, as one project may be named ``birds`` and another ``birds-2``. A job without known tags, for
-example because nobody may read them, belongs to it if its whole name is one that a launch makes.
+A job or pipeline belongs to the project whose name is its tag ``project``: the name alone is
+ambiguous, as one project may be named ``birds`` and another ``birds-2``. A job without known tags,
+for example without the permission to read them, belongs to it if its whole name is one that a
+launch makes.
 """
 
 import json
@@ -24,18 +25,18 @@ from ..storage import s3
 from .entries import PIPELINE, Entry
 
 _PAGE = 100
-"""Jobs or executions that one call lists, and resources whose tags one call returns, at most."""
+"""Maximum number of jobs or executions that one call lists, and of resources with tags."""
 
 _PAGES = 30
-"""Pages that are read at most, since the jobs of other projects may be among them."""
+"""Maximum number of pages to read; they can contain jobs of other projects."""
 
 _DESCRIBED = 50
-"""Jobs and executions that one list describes at most."""
+"""Maximum number of jobs and executions that one list describes."""
 
 _THREADS = 10
 
 _STATUS = {"Succeeded": "Completed", "Executing": "InProgress", "CompletedWithFailures": "Failed"}
-"""How the status of an execution is reported, where it differs from that of a job."""
+"""Statuses of executions, as the statuses of jobs that they correspond to."""
 
 _ID = r"\d{8}-\d{6}-[a-z0-9]{6}"
 _EXECUTION = re.compile(r"arn:[^:]+:sagemaker:[^:]*:\d*:pipeline/([^/]+)/execution/([^/]+)")
@@ -48,7 +49,7 @@ class Account:
     """Reads SageMaker. What cannot be read is left out, and ``problems`` says why."""
 
     problems: list[str] = field(default_factory=list)
-    """Each in one line that says what to do."""
+    """One line each, which includes what to do."""
 
     @cached_property
     def _sagemaker(self) -> Any:
@@ -61,8 +62,8 @@ class Account:
     def entries(self, limit: int) -> list[Entry]:
         """Return the newest jobs and executions of this project, at most ``limit`` of each.
 
-        What is found costs one call for the jobs and one for their tags per hundred, and one for
-        the executions of each of the two pipelines; see ``describe`` for the rest.
+        This takes one call for the jobs and one for their tags per hundred jobs, and one for the
+        executions of each of the two pipelines; see ``describe`` for the rest.
         """
         if not self._is_set_up():
             return []
@@ -71,16 +72,16 @@ class Account:
                 pool.submit(self._executions, name, limit)
                 for name in (project.name(), f"{project.name()}-launched")
             ]
-            found = self._jobs(limit, pool)
+            launched = self._jobs(limit, pool)
             for future in executions:
-                found += future.result()
-        return found
+                launched += future.result()
+        return launched
 
     def describe(self, entries: Sequence[Entry]) -> list[Entry]:
         """Add instances and outputs to jobs, and their ends to executions: a call for each.
 
-        At most ``_DESCRIBED`` are described, the first. What has ended never changes, so that it
-        is kept in ``out/.cache`` and asked for once.
+        Only the first ``_DESCRIBED`` are described. A launch that has ended never changes, so its
+        description is cached in ``out/.cache``.
         """
         details = {entry.name: _cached(entry) for entry in entries if entry.arn}
         missing = [entry for entry in entries if entry.arn and not details[entry.name]]
@@ -93,26 +94,28 @@ class Account:
 
     def job(self, name: str) -> Entry | None:
         """Return a job of this project by its whole name; ``None`` if there is none."""
-        found = self.description(name) if self._is_set_up() else None
-        if found is None:
+        description = self.description(name) if self._is_set_up() else None
+        if description is None:
             return None
-        own = self._own([found], self._tags([found["ProcessingJobArn"]]))
-        return _with_details(own[0], _job_details(found)) if own else None
+        own = self._own([description], self._tags([description["ProcessingJobArn"]]))
+        return _with_details(own[0], _job_details(description)) if own else None
 
     def execution(self, arn: str) -> Entry | None:
         """Return an execution of this project's pipelines; ``None`` if there is none."""
         if not _EXECUTION.fullmatch(arn) or not self._is_set_up():
             return None
-        found = self.call("describe_pipeline_execution", PipelineExecutionArn=arn)
-        if found is None or not self._is_own_pipeline(arn):
+        description = self.call("describe_pipeline_execution", PipelineExecutionArn=arn)
+        if description is None or not self._is_own_pipeline(arn):
             return None
-        entry = _execution_entry({**found, "StartTime": found["CreationTime"]})
-        return _with_details(entry, _execution_details(found))
+        entry = _execution_entry({**description, "StartTime": description["CreationTime"]})
+        return _with_details(entry, _execution_details(description))
 
     def description(self, name: str) -> Description | None:
         """Return what SageMaker knows about a job; ``None`` if there is none or it is unknown."""
-        found: Description | None = self.call("describe_processing_job", ProcessingJobName=name)
-        return found
+        description: Description | None = self.call(
+            "describe_processing_job", ProcessingJobName=name
+        )
+        return description
 
     def steps(self, arn: str) -> list[Mapping[str, Any]]:
         """Return the steps of an execution that have begun, in their order."""
@@ -136,24 +139,24 @@ class Account:
         return {**definition, "Values": values}
 
     def call(self, operation: str, **arguments: Any) -> Any:
-        """Call SageMaker; ``None`` if what is named does not exist, or nothing can be read."""
+        """Call SageMaker; ``None`` if the resource does not exist or cannot be read."""
         return self._try(
             "SageMaker", lambda: getattr(self._sagemaker, operation)(**arguments), operation
         )
 
     def _all(self, operation: str, key: str, **arguments: Any) -> list[Mapping[str, Any]]:
         """Return the items of all pages, as far as they can be read."""
-        found: list[Mapping[str, Any]] = []
+        items: list[Mapping[str, Any]] = []
         token: dict[str, Any] = {}
         while True:
             page = self.call(operation, **arguments, **token)
-            found += (page or {}).get(key, [])
+            items += (page or {}).get(key, [])
             if not page or "NextToken" not in page:
-                return found
+                return items
             token = {"NextToken": page["NextToken"]}
 
     def _is_set_up(self) -> bool:
-        """Return whether there can be a client at all; made here, as threads must not make one."""
+        """Return whether clients can be created. They are created here, not in threads."""
         return self._try("SageMaker", lambda: (self._sagemaker, self._tagging)) is not None
 
     def _try(self, what: str, act: Callable[[], Any], operation: str = "") -> Any:
@@ -174,7 +177,7 @@ class Account:
             return None
 
     def _jobs(self, limit: int, pool: ThreadPoolExecutor) -> list[Entry]:
-        """Return the newest jobs; while one page is fetched, the tags of those before are."""
+        """Return the newest jobs; the tags of one page are fetched along with the next page."""
         entries: list[Entry] = []
         waiting: list[tuple[list[Description], Future[Any]]] = []
         token: dict[str, Any] = {}
@@ -239,7 +242,7 @@ class Account:
         return pipeline.rpartition("/")[2] in (project.name(), f"{project.name()}-launched")
 
     def _tags(self, arns: Sequence[str]) -> Mapping[str, Mapping[str, str]] | None:
-        """Return the tags of at most a hundred resources, by ARN; ``None`` if nobody may read them.
+        """Return the tags of at most a hundred resources, by ARN; ``None`` without the permission.
 
         Those of a job that was just created may be missing.
         """
@@ -292,7 +295,7 @@ def step_job(state: Mapping[str, Any]) -> str:
 def instances(description: Description) -> str:
     """Return the instances of a job: ``ml.m5.xlarge``, or ``2 x ml.m5.xlarge``.
 
-    Of several types, it is the one that SageMaker has selected; until then, all are named.
+    Of several types, only the one that SageMaker has selected, and until then all of them.
     """
     found = description.get("ProcessingResources", {}).get("ClusterConfig", {})
     named = list(cluster.offers(description))
@@ -303,7 +306,7 @@ def instances(description: Description) -> str:
 
 
 def _client(service: str) -> Any:
-    """Return a client that gives up after seconds, as somebody waits for the list."""
+    """Return a client with timeouts of seconds, because a user waits for the list."""
     return clients.client(
         service,
         connect_timeout=3,
@@ -388,7 +391,7 @@ def _cached(entry: Entry) -> dict[str, Any]:
 
 
 def _cache(entry: Entry, details: Mapping[str, Any]) -> None:
-    """Keep details; two that do so at once write the same."""
+    """Cache details; concurrent writers write the same content."""
     file = _cache_file(entry)
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from ..settings.project import LaunchError
 from ..storage import code
 
 _ANEW = {"run_name", "wait", "no-wait", "plan"}
-"""Options that belong to one launch and not to what it launches."""
+"""Options that apply to a single launch and are not repeated."""
 
 _ADDED = ("--env", "--shard")
 """Options that may be repeated: a further one does not replace those before it."""
@@ -36,7 +36,7 @@ class Words:
         return [word for group in self.options for word in group]
 
     def change(self, changes: Sequence[Group], aliases: Mapping[str, set[str]]) -> list[str]:
-        """Return the words with changes, each of which replaces the option that it names.
+        """Return the words with changed options.
 
         Args:
             changes: Options and their values. In a pipeline, an option without the name of a job
@@ -136,10 +136,10 @@ def of_launch(
 
 
 def of_request(job: Job, request: Mapping[str, Any]) -> Words:
-    """Return the words that make a request of SageMaker again.
+    """Return the words that result in a request to SageMaker.
 
-    What has no option, such as the network or a number of instances for each type, is taken from
-    ``launch.toml`` as it is now. Addresses that another step of a pipeline writes are left out.
+    Fields without an option, such as the network or a number of instances for each type, come from
+    the current ``launch.toml``. Addresses that another step of a pipeline writes are left out.
     """
     groups = [["--backend=sagemaker"]]
     options = {channel.name: channel.option for channel in job.inputs}
@@ -185,7 +185,7 @@ def hide(request: Mapping[str, Any], actions: Sequence[argparse.Action]) -> dict
 
     Args:
         request: A request, or a part of one.
-        actions: The options of the job; an option that is not among them is taken for secret.
+        actions: The options of the job; an unknown option is treated as secret.
     """
     shown = dict(request)
     if environment := request.get("Environment"):
@@ -200,7 +200,7 @@ def hide(request: Mapping[str, Any], actions: Sequence[argparse.Action]) -> dict
 
 
 def _groups(option: runtime.TypedOption) -> list[Group]:
-    """Return an option in the one form in which its name is told from its values."""
+    """Return an option in the form that separates its name from its values."""
     flags = [[flag] for flag in option.flags]
     if not option.name:
         return [option.values]

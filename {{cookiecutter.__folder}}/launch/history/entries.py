@@ -1,4 +1,4 @@
-"""What was launched: one entry for each job and each run of the pipeline, wherever it runs."""
+"""The entries of the list of launches: one for each job and each run of the pipeline."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ from typing import Any
 from ..settings import project
 
 RUNNING = ("InProgress", "Stopping")
-"""Statuses of what has not ended; ``Completed``, ``Failed`` and ``Stopped`` are final."""
+"""Statuses of launches that have not ended; ``Completed``, ``Failed`` and ``Stopped`` are final."""
 
 PIPELINE = "pipeline"
-"""Stands for the job of an entry that is a run of the pipeline."""
+"""The ``job`` of an entry that is a run of the pipeline."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Entry:
 
     @property
     def names_run(self) -> bool:
-        """Whether its name has that of the run in it, as always if no run name was chosen."""
+        """Whether its name contains that of the run, which is so unless a run name was chosen."""
         name = self.short_name
         return name.startswith(f"{self.run}/") or name.endswith((f"-{self.run}", f"/{self.run}"))
 

@@ -19,7 +19,7 @@ from .entries import PIPELINE, Entry
 from .reuse import display_name
 
 _SEARCHED = 1000
-"""How many of the newest entries a name is looked for in, unless it is a whole name."""
+"""How many of the newest entries are searched for a name that is not complete."""
 
 _CANDIDATES = 10
 """How many names a message lists."""
@@ -30,29 +30,29 @@ _NO_RUNS = ("downloads", "unpublished")
 
 @dataclass(frozen=True)
 class Listing:
-    """The newest entries, and what could not be read."""
+    """The newest entries, and problems with those that could not be read."""
 
     entries: Sequence[Entry]
     problems: Sequence[str] = ()
-    """Each in one line that says what to do."""
+    """One line each, which includes what to do."""
 
 
 def newest(limit: int) -> Listing:
-    """Return the newest jobs and runs of the pipeline; what cannot be read is left out."""
+    """Return the newest jobs and runs of the pipeline; unreadable ones are omitted."""
     account = Account()
-    found = _newest(account, limit)
-    return Listing(account.describe(found), account.problems)
+    entries = _newest(account, limit)
+    return Listing(account.describe(entries), account.problems)
 
 
 def find(name: str) -> Entry:
-    """Return the job or run of the pipeline that a name stands for.
+    """Return the job or run of the pipeline with a name.
 
     Args:
         name: A name, its unique beginning, the name of a run, or the ARN of an execution. The
             name of a run with a pipeline stands for the pipeline.
 
     Raises:
-        LaunchError: There is none, or there are several.
+        LaunchError: No launch has this name, or several have it.
     """
     if not name:
         raise LaunchError(f"name a job or a run: `{COMMAND} list` lists them")
@@ -89,8 +89,8 @@ def find(name: str) -> Entry:
 
 
 def _newest(account: Account, limit: int) -> list[Entry]:
-    found = [*_local(limit), *account.entries(limit)]
-    return sorted(found, key=lambda entry: entry.started, reverse=True)[:limit]
+    entries = [*_local(limit), *account.entries(limit)]
+    return sorted(entries, key=lambda entry: entry.started, reverse=True)[:limit]
 
 
 def _local(limit: int) -> Iterator[Entry]:

@@ -1,8 +1,8 @@
-"""What is kept of launches on this machine, in ``out/.launches/<name>/``.
+"""The recorded launches on this machine, in ``out/.launches/<name>/``.
 
     request.json   written at the start: what was launched, without secrets
     log            what the hosts print, as they print it
-    stop           exists once somebody wants the launch to stop
+    stop           exists once the launch is asked to stop
     end.json       written at the end
 
 Files are only added. The launcher holds a lock on ``.lock`` while it lives, so that a launch
@@ -31,15 +31,15 @@ from ..storage import folders
 from .entries import Entry
 
 LAST_LINES = 20
-"""How many lines of the log the end of a launch repeats."""
+"""How many of the last lines of the log are stored in ``end.json``."""
 
 _LOG_BYTES = 20_000_000
-"""How long a log may become; what follows is printed by the launch only."""
+"""Maximum size of a log in characters; the rest is only printed."""
 
 _REQUEST, _LOG, _STOP, _END, _LOCK = "request.json", "log", "stop", "end.json", ".lock"
 
 _KILLED = (
-    "its launch was killed before the end: `{command} clean` ends what it left on this machine"
+    "its launch was killed before the end: `{command} clean` removes what it left on this machine"
 )
 
 
@@ -56,8 +56,8 @@ class Recording:
         self._writing = threading.Lock()
 
     def begin(self) -> None:
-        """Write what is launched, once nothing rejects it any more."""
-        with self._optional():
+        """Write the facts of a launch that was accepted."""
+        with self._optional(self._folder, "is not listed", self.close):
             self._folder.mkdir(parents=True)
             self._lock = os.open(self._folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
             with suppress(OSError):  # a file system without locks
@@ -67,7 +67,7 @@ class Recording:
             self._log = (self._folder / _LOG).open("a", encoding="utf-8", errors="replace")
 
     def write(self, text: str) -> None:
-        """Add what hosts print; it may come from several threads."""
+        """Add output of the hosts; safe to call from several threads."""
         with self._writing:
             *ended, rest = (self._last[-1] + text).splitlines(keepends=True) or [""]
             if rest.endswith(("\n", "\r")):
@@ -76,10 +76,10 @@ class Recording:
             self._last += [*(line.rstrip() for line in ended), rest]
             if self._log is None:
                 return
-            with self._optional_log():
+            with self._optional(self._folder / _LOG, "its log is not recorded", self._close_log):
                 self._room -= len(text)
                 if self._room < 0:
-                    text = "\nthe log is longer than is kept; its launch printed the rest\n"
+                    text = "\nthe log exceeds the size limit; the launch only printed the rest\n"
                 self._log.write(text)
                 self._log.flush()
                 if self._room < 0:
@@ -87,13 +87,13 @@ class Recording:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether somebody wants the launch to stop."""
+        """Whether the launch was asked to stop."""
         return self._lock is not None and (self._folder / _STOP).exists()
 
     def end(self, run: Run) -> Run:
         """Write how the launch has ended, and return its run."""
         if self._lock is not None:
-            with self._optional():
+            with self._optional(self._folder, "is not listed", self.close):
                 end = {
                     "ended": _now(),
                     "status": run.status,
@@ -107,7 +107,7 @@ class Recording:
         return run
 
     def close(self) -> None:
-        """Let others see that the launcher has ended."""
+        """Release the lock, which shows that the launcher has ended."""
         self._close_log()
         if self._lock is not None:
             os.close(self._lock)
@@ -120,29 +120,27 @@ class Recording:
             self._log = None
 
     @contextmanager
-    def _optional_log(self) -> Iterator[None]:
-        """Go on without the rest of the log if it cannot be written, and say so once."""
-        try:
-            yield
-        except OSError as error:
-            self._close_log()
-            reason = f"{self._folder / _LOG} cannot be written: {error.strerror}"
-            print(f"the job goes on, but its log is not kept: {reason}", file=sys.stderr)
+    def _optional(
+        self, path: Path, consequence: str, give_up: Callable[[], None]
+    ) -> Iterator[None]:
+        """Let the job continue if a file cannot be written, and print this once.
 
-    @contextmanager
-    def _optional(self) -> Iterator[None]:
-        """Go on without a history if it cannot be written, and say so once."""
+        Args:
+            path: What is written.
+            consequence: Completes the message.
+            give_up: Makes sure that nothing is written again.
+        """
         try:
             yield
         except OSError as error:
-            self.close()
-            reason = f"{self._folder} cannot be written: {error.strerror}"
-            print(f"the job goes on, but is not listed: {reason}: make room there", file=sys.stderr)
+            give_up()
+            reason = f"{path} cannot be written: {error.strerror}: make room there"
+            print(f"the job continues, but {consequence}: {reason}", file=sys.stderr)
 
 
 @contextmanager
 def recording(name: str, facts: Callable[[], Mapping[str, Any]]) -> Iterator[Recording]:
-    """Record a launch on this machine; what interrupts it is recorded, too.
+    """Record a launch on this machine, and the exception that ends it, if any.
 
     Args:
         name: Of the launch.
@@ -172,22 +170,22 @@ def root() -> Path:
 def names() -> list[str]:
     """Return the names of the launches on this machine, the newest first."""
     try:
-        found = [entry.name for entry in os.scandir(root()) if entry.is_dir()]
+        names = [entry.name for entry in os.scandir(root()) if entry.is_dir()]
     except OSError:
         return []
     # A name ends with the second in which it was made and six random characters.
-    return sorted(found, key=lambda name: (name[-22:-7], _begun(name)), reverse=True)
+    return sorted(names, key=lambda name: (name[-22:-7], _begun(name)), reverse=True)
 
 
 def _begun(name: str) -> int:
-    """Return when a launch was begun, in nanoseconds; 0 if it was not."""
+    """Return the start time of a launch in nanoseconds; 0 if it has none."""
     with suppress(OSError):
         return (root() / name / _REQUEST).stat().st_mtime_ns
     return 0
 
 
 def read(name: str) -> Entry | None:
-    """Return a launch on this machine; ``None`` if it is no launch, or cannot be read."""
+    """Return a launch on this machine; ``None`` if there is none or it cannot be read."""
     folder = root() / name
     request = _load(folder / _REQUEST)
     try:
@@ -221,12 +219,12 @@ def read(name: str) -> Entry | None:
 
 
 def request(entry: Entry) -> dict[str, Any]:
-    """Return what was kept at the start of a launch, without secrets."""
+    """Return the facts recorded at the start of a launch, without secrets."""
     return _load(entry.folder / _REQUEST) if entry.folder else {}
 
 
 def end(entry: Entry) -> dict[str, Any]:
-    """Return what was kept at the end of a launch; nothing if it has none."""
+    """Return the facts recorded at the end of a launch; empty if there are none."""
     return _load(entry.folder / _END) if entry.folder else {}
 
 
@@ -249,7 +247,7 @@ def request_stop(entry: Entry) -> None:
     """Ask the launcher of a launch on this machine to stop it.
 
     Raises:
-        OSError: This cannot be written.
+        OSError: The request to stop cannot be written.
     """
     if entry.folder:
         (entry.folder / _STOP).touch()
@@ -258,7 +256,7 @@ def request_stop(entry: Entry) -> None:
 def content(address: str) -> str:
     """Return a digest of the names, sizes and times of a local input's files.
 
-    It is empty for other addresses. The content is not read, which could take long.
+    It is empty for other addresses. The content is not read, because that could take long.
     """
     if is_s3(address):
         return ""
@@ -280,14 +278,14 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a file that appears as a whole."""
+    """Write a file atomically."""
     new = file.with_suffix(".new")
     new.write_text(text, encoding="utf-8")
     new.rename(file)
 
 
 def _is_alive(folder: Path) -> bool:
-    """Return whether the launcher holds its lock; several may look at the same time."""
+    """Return whether the launcher holds its lock; concurrent checks do not interfere."""
     try:
         lock = os.open(folder / _LOCK, os.O_RDONLY)
     except OSError:
@@ -296,7 +294,7 @@ def _is_alive(folder: Path) -> bool:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # a file system without locks: nobody can tell
+    except OSError:  # unknown on a file system without locks
         return True
     finally:
         os.close(lock)

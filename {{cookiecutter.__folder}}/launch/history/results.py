@@ -1,4 +1,4 @@
-"""The results of earlier runs: which there are, and whether they are complete by their records.
+"""Lists the results of earlier runs, and checks against their records that they are complete.
 
 A run is a folder ``<run>`` with the outputs ``<job>/<channel>``, in ``out/`` and in S3. A run that
 has taken the results of a job from an earlier one has a note of it, ``<run>/<job>.json``.
@@ -25,15 +25,15 @@ from . import recordings
 from .reuse import Reused
 
 _HIDDEN = (".", "downloads")
-"""Begin the names of folders in ``out/`` that are no runs."""
+"""Prefixes of folders in ``out/`` that are not runs."""
 
 _ID = re.compile(r"\d{8}-\d{6}-[a-z0-9]{6}")
-"""Ends the name of a launch."""
+"""The end of a launch's name."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a job has written to one output."""
+    """The files that a job has written to one output."""
 
     run: str
     """The run that it belongs to."""
@@ -101,15 +101,15 @@ class Result:
 
     @property
     def _all_records(self) -> list[runtime.Record]:
-        found = []
+        records = []
         for name, content in self.records.items():
             with suppress(runtime.JobError):
-                found.append(runtime.Record.from_json(name, content))
-        return found
+                records.append(runtime.Record.from_json(name, content))
+        return records
 
 
 def names_of(run: str) -> list[str]:
-    """Return the names that a run may have, given its own, its ARN or that which ``list`` prints.
+    """Return the possible names of a run by its name, its ARN or its name in ``list``.
 
     Raises:
         LaunchError: It is a path.
@@ -139,23 +139,23 @@ def local_runs() -> list[str]:
 
 def local(run: str) -> list[Result]:
     """Return the results of a run in ``out/``, without those that it took from others."""
-    found = []
+    results = []
     with folders.readable(project.OUT / run):
         for folder in sorted((project.OUT / run).glob("*/*")):
             if folder.is_dir() and not folder.name.startswith("."):
                 sizes = {file.name: file.size for file in folders.scan(folder)}
-                found.append(Result(run, folder.parent.name, folder.name, str(folder), sizes))
-    return found
+                results.append(Result(run, folder.parent.name, folder.name, str(folder), sizes))
+    return results
 
 
 def reused(run: str) -> Mapping[str, str]:
     """Return the runs in ``out/`` from which a run has taken the results of jobs, by job."""
-    found = {}
+    runs = {}
     with folders.readable(project.OUT / run):
         for file in sorted((project.OUT / run).glob("*.json")):
             with suppress(ValueError, KeyError, TypeError):
-                found[file.stem] = str(json.loads(file.read_text(encoding="utf-8"))["run"])
-    return found
+                runs[file.stem] = str(json.loads(file.read_text(encoding="utf-8"))["run"])
+    return runs
 
 
 def note_reuse(run: str, job: str, source: str) -> None:
@@ -180,12 +180,12 @@ def note_reuse(run: str, job: str, source: str) -> None:
 
 def with_reused(run: str) -> list[Result]:
     """Return the results of a run in ``out/``, and those that it has taken from other runs."""
-    found = {(result.job, result.channel): result for result in local(run)}
+    results = {(result.job, result.channel): result for result in local(run)}
     for job, source in reused(run).items():
         for result in local(source) if source != run else []:
             if result.job == job:
-                found.setdefault((job, result.channel), result)
-    return list(found.values())
+                results.setdefault((job, result.channel), result)
+    return list(results.values())
 
 
 def runs_in_s3() -> list[str]:

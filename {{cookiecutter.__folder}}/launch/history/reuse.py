@@ -1,4 +1,4 @@
-"""What a pipeline takes from an earlier run instead of running all of its jobs."""
+"""The results that a pipeline takes from an earlier run instead of running all of its jobs."""
 
 import re
 from collections import defaultdict
@@ -40,7 +40,7 @@ class Reused:
     """The run that was searched, which may have taken it from ``run``; empty on SageMaker."""
 
     def describe(self, stamp: str) -> str:
-        """Say where it comes from, and from which commit if that is not the launched one."""
+        """Describe its origin, and its commit if that is not the launched one."""
         description = f"{self.job}: {self.channel} is taken from {self.run}"
         if self.commit == stamp:
             return description
@@ -50,7 +50,7 @@ class Reused:
 
 @dataclass(frozen=True)
 class Source:
-    """An execution on SageMaker, and what is taken from it."""
+    """An execution on SageMaker, and the results that are taken from it."""
 
     arn: str = ""
     """Empty if nothing is taken."""
@@ -58,10 +58,10 @@ class Source:
 
     def outputs(self) -> dict[str, Mapping[str, str]]:
         """Return the addresses of the results, by job and channel."""
-        found: dict[str, dict[str, str]] = defaultdict(dict)
+        outputs: dict[str, dict[str, str]] = defaultdict(dict)
         for result in self.reused:
-            found[result.job][result.channel] = result.address
-        return dict(found)
+            outputs[result.job][result.channel] = result.address
+        return dict(outputs)
 
 
 def display_name(run_name: str) -> str:

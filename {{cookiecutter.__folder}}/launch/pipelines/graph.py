@@ -37,7 +37,7 @@ class Step:
 class Pipeline:
     """A pipeline whose steps were all checked.
 
-    On this machine, the jobs that are skipped are no steps.
+    On this machine, skipped jobs are not steps.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Pipeline:
     deployed: bool
     """Whether the definition is for executions that others start, such as a schedule."""
     selection: Selection = field(default_factory=Selection)
-    """The jobs that run, and what they need of the others."""
+    """The jobs that run, and the results that they need of the others."""
     reused: Mapping[str, Reused] = field(default_factory=dict)
     """On this machine, the results of an earlier run that this one takes, by ``<option>.<job>``."""
 

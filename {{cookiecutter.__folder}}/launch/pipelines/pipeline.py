@@ -87,7 +87,7 @@ def read_options() -> tuple[Sequence[argparse.Action], Mapping[str, Sequence[arg
 
 @dataclass(frozen=True)
 class _Table:
-    """What ``launch.toml`` says about the pipeline, with the jobs that it names."""
+    """The pipeline in ``launch.toml``, with its jobs."""
 
     jobs: Mapping[str, Job]
     """By name, in the order in which they run."""
@@ -108,8 +108,8 @@ def _read_table() -> _Table:
     """Read the jobs and the metric, and check that they fit.
 
     Raises:
-        LaunchError: There are no jobs, their order or an option is wrong, or the metric is none of
-            theirs.
+        LaunchError: There are no jobs, their order or an option is wrong, or the metric belongs to
+            none of them.
     """
     listed = config.jobs()
     if not listed:
@@ -161,7 +161,7 @@ def _sorted_jobs() -> list[str]:
 
 
 def _check_order(listed: Sequence[Job]) -> None:
-    """Reject a job that would not read what it names, because that is written after it."""
+    """Reject a job whose input is written only after it."""
     written: set[str] = set()
     for index, job in enumerate(listed):
         for item, writer in itertools.product(job.inputs, listed[index + 1 :]):
@@ -175,7 +175,7 @@ def _check_order(listed: Sequence[Job]) -> None:
 
 
 def _check_option_names(table: _Table) -> None:
-    """Reject an option of the pipeline's own that would take the place of another one."""
+    """Reject an option of the pipeline that has the name of another option."""
     own = table.parser.option_strings - {"-h", "--help"}
     for name, parser in table.parsers.items():
         for option in sorted(own & parser.option_strings):
@@ -225,7 +225,7 @@ class _CommandLines:
     shared: dict[str, list[str]] = field(default_factory=dict)
     own: dict[str, list[str]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
-    """What is wrong with options that nobody has."""
+    """Problems with unknown options."""
 
     def words(self, job: str) -> list[str]:
         """Return the command line of a job, whose own options have precedence."""
@@ -254,7 +254,7 @@ class _CommandLines:
             self._reject_shared(option)
 
     def check(self) -> None:
-        """Reject options that nobody has."""
+        """Reject unknown options."""
         if self.unknown:
             raise LaunchError("; ".join(self.unknown))
 
@@ -291,12 +291,12 @@ def _has(option_strings: set[str], option: str) -> bool:
 
 
 def _shown(option: str) -> str:
-    """Return the part of a typed option that is its name, for messages must not show values."""
+    """Return the name of a typed option, because messages must not show values."""
     return option if option.startswith("--") else option[:2]
 
 
 _WordsFor = Callable[["LaunchParser | _Parser"], Sequence[str] | None]
-"""Gives the words of an option for a parser; ``None`` if the parser does not have it."""
+"""Returns the words of an option for a parser; ``None`` if the parser does not have it."""
 
 
 def _typed(option: str, words: Sequence[str]) -> _WordsFor:
@@ -401,7 +401,7 @@ def _check_selection(
 
 @contextmanager
 def _naming(job: str) -> Iterator[None]:
-    """Name the job whose launch is rejected."""
+    """Add the name of the rejected job to an error."""
     try:
         yield
     except LaunchError as error:
@@ -460,14 +460,14 @@ def _other_input(option: str, before: Sequence[Launch]) -> str:
 
 
 def _prepare_step(launch: Launch, before: Sequence[Step]) -> Step:
-    """Return a step with its request; all steps that name no image have the same."""
+    """Return a step with its request; all steps without a chosen image share one."""
     found = [step for step in before if not step.launch.options.image]
     image = found[0].request["AppSpecification"]["ImageUri"] if found else ""
     return Step(launch, request.prepare(launch, image))
 
 
 def _check(launches: Sequence[Launch], *, deployed: bool) -> None:
-    """Check what concerns more than one step."""
+    """Check properties of the steps together."""
     for option in _SHARED:
         if len({str(getattr(launch.options, option)) for launch in launches}) > 1:
             raise LaunchError(f"argument --{option}: it must be the same for all jobs")
@@ -491,7 +491,7 @@ def _check(launches: Sequence[Launch], *, deployed: bool) -> None:
 
 
 def _check_outputs(launches: Sequence[Launch]) -> None:
-    """Reject outputs of two steps of which one would contain the other."""
+    """Reject outputs of two steps if one would contain the other."""
     outputs = [
         (f"--{option}.{launch.job.name}", address)
         for launch in launches

@@ -1,7 +1,7 @@
 """When SageMaker starts the job of a pipeline's step again, as ``RetryPolicies`` of the step.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html lists the exceptions and
-the limits, which no service model has.
+the limits, which are not in any service model.
 
 A job that is started again writes to the addresses of the first one, where nobody else writes. The
 first job has left nothing there or a part of its files. The second one writes them again under the
@@ -79,7 +79,7 @@ def _check(policy: Mapping[str, Any], place: str, places: dict[str, str]) -> Non
     Args:
         policy: The policy.
         place: Where it is in ``launch.toml``.
-        places: Where other policies have named an exception; those of this policy are added.
+        places: The place of each exception in other policies; those of this policy are added.
     """
     for field, value in policy.items():
         if field not in _FIELDS:
@@ -99,7 +99,7 @@ def _check(policy: Mapping[str, Any], place: str, places: dict[str, str]) -> Non
 
 
 def _problem(field: str, value: Any) -> str:
-    """Return what is wrong with the value of a field; empty if it is right."""
+    """Return the problem with the value of a field; empty if it is valid."""
     if field == "ExceptionType":
         is_list = isinstance(value, list) and bool(value)
         return "" if is_list else f"is not a list such as {list(_EXCEPTIONS[:2])}"

@@ -1,4 +1,4 @@
-"""Which jobs of a pipeline run, and which results are taken from an earlier run instead."""
+"""Selects the jobs of a pipeline that run, and the results that come from an earlier run."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -72,7 +72,7 @@ def check_words(
         selection: The jobs that run.
         own: The options of one job, by job.
         shared: The options of several jobs, by job.
-        allowed: Options that skipped jobs may be given, too.
+        allowed: Options that are accepted for skipped jobs, too.
 
     Raises:
         LaunchError: There is such an option.
@@ -113,9 +113,9 @@ def find(selection: Selection) -> list[Reused]:
                 f"argument --from_run: there is no run {selection.run!r} in {project.OUT}"
                 f"{names.similar(selection.run, runs)}"
             )
-        searched, found = named[0], _find_all(selection, named[0])
-        problems = [f"{result.address}: {result.problem}" for result in found if result.problem]
-        missing = _missing(selection, found)
+        searched, chosen = named[0], _find_all(selection, named[0])
+        problems = [f"{result.address}: {result.problem}" for result in chosen if result.problem]
+        missing = _missing(selection, chosen)
         if missing or problems:
             raise LaunchError(
                 f"argument --from_run: the results of {selection.run} are not complete: "
@@ -123,21 +123,21 @@ def find(selection: Selection) -> list[Reused]:
                 "job"
             )
     else:
-        searched, found = _newest(selection, runs)
-    for result in found:
+        searched, chosen = _newest(selection, runs)
+    for result in chosen:
         _check_content(result)
-    return [replace(result.reused, found_in=searched) for result in found]
+    return [replace(result.reused, found_in=searched) for result in chosen]
 
 
 def _newest(selection: Selection, runs: Iterable[str]) -> tuple[str, list[Result]]:
-    """Return the newest run in which all that is needed is complete, and its results."""
+    """Return the newest run in which all needed results are complete, and these results."""
     complete: dict[str, list[Result]] = {}
     for run in runs:
         try:
-            found = _find_all(selection, run)
-            if not _missing(selection, found) and not any(result.problem for result in found):
-                complete[run] = found
-        except LaunchError:  # a folder that cannot be read is no complete result
+            candidates = _find_all(selection, run)
+            if not _missing(selection, candidates) and not any(each.problem for each in candidates):
+                complete[run] = candidates
+        except LaunchError:  # a folder that cannot be read is not a complete result
             continue
     if not complete:
         raise LaunchError(
@@ -155,8 +155,8 @@ def _find_all(selection: Selection, run: str) -> list[Result]:
     ]
 
 
-def _missing(selection: Selection, found: Iterable[Result]) -> list[str]:
-    there = {(result.job, result.channel) for result in found}
+def _missing(selection: Selection, candidates: Iterable[Result]) -> list[str]:
+    there = {(result.job, result.channel) for result in candidates}
     return [
         f"it has no {name} of {job}"
         for job, outputs in selection.needed.items()

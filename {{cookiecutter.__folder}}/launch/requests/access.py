@@ -1,4 +1,4 @@
-"""Checks that the role of a job may read the job's inputs, as far as IAM can say.
+"""Checks that the role of a job may read the job's inputs, as far as IAM can simulate it.
 
 IAM simulates the policies of the role and its permissions boundary. It does not know the policies
 of buckets and keys, nor what a job's requests will look like, so a launch is rejected only if none
@@ -38,7 +38,7 @@ class _Denial:
 
 
 def check(launch: Launch, request: Request) -> None:
-    """Reject a launch whose role may not read an input; accept it where IAM cannot be asked.
+    """Reject a launch whose role may not read an input; accept it if IAM does not answer.
 
     Raises:
         LaunchError: An input cannot be read.
@@ -108,7 +108,7 @@ def undecryptable(role: str, key: str) -> str:
 def _inputs(launch: Launch, request: Request) -> Iterator[tuple[str, str]]:
     """Yield where each input was written, and its address.
 
-    What jobs are yet to write, and what this launch uploads, is below the prefix of the project,
+    Results of other jobs, and files that this launch uploads, are below the prefix of the project,
     which ``make doctor`` checks once.
     """
     options = {channel.name: channel.option for channel in launch.job.inputs}
@@ -191,16 +191,16 @@ def _matters(key: str) -> bool:
 def _policy_advice(denial: _Denial) -> str:
     if denial.by_boundary:
         return (
-            "its permissions boundary does not allow this: ask whoever maintains the boundary, or "
+            "its permissions boundary does not allow this: ask the maintainer of the boundary, or  "
             "set another PermissionsBoundary below [stack] in launch.toml and run `make stack`"
         )
-    return "one of its policies denies this: ask whoever maintains that policy"
+    return "one of its policies denies this: ask the maintainer of that policy"
 
 
 def _read_path_advice(bucket: str, prefix: str) -> str:
     return (
         f'no policy of the role allows this: add "{bucket}/{prefix}" to ReadPaths below [stack] in '
-        "launch.toml and run `make stack`, or ask whoever maintains the role"
+        "launch.toml and run `make stack`, or ask the maintainer of the role"
     )
 
 

@@ -17,7 +17,7 @@ DEFAULTS: Request = {
     },
     "StoppingCondition": {"MaxRuntimeInSeconds": 86400},
 }
-"""What a job is launched with unless ``launch.toml`` or the command line says something else."""
+"""The defaults of a job, unless ``launch.toml`` or the command line sets them."""
 
 _CLUSTER = ("ProcessingResources", "ClusterConfig")
 OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -33,8 +33,9 @@ def option_defaults(file: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that the options of ``OPTIONS`` have if they are not typed.
 
     Args:
-        file: What ``launch.toml`` says about the job: see ``config.request``. It need not be valid:
-            a value of a wrong type, which ``field_checks.check`` reports, counts as missing.
+        file: The fields of ``launch.toml`` for the job: see ``config.request``. They need not
+            be             valid: a value of a wrong type, which ``field_checks.check`` reports,
+            counts as missing.
     """
     made = merge(DEFAULTS, file)
     defaults = {option: _get(DEFAULTS, path) for option, path in OPTIONS.items()}
@@ -97,7 +98,7 @@ def host_count(description: Mapping[str, Any]) -> int:
 def offers(request: Mapping[str, Any]) -> dict[str, int]:
     """Return the number of instances of each type, in order of preference.
 
-    Unlike the other functions, this one takes also what SageMaker answers, as far as it is known.
+    Unlike the other functions, this one also accepts incomplete descriptions from SageMaker.
     """
     cluster = _get(request, _CLUSTER) or {}
     return {
@@ -108,7 +109,7 @@ def offers(request: Mapping[str, Any]) -> dict[str, int]:
 
 
 def to_options(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of ``OPTIONS`` that make a request, also one that SageMaker answers.
+    """Return the values of ``OPTIONS`` that result in a request or in a job's description.
 
     Types with different numbers of instances have no options, and are left out with their numbers.
     """

@@ -1,4 +1,4 @@
-"""Checks what ``launch.toml`` adds to the requests of jobs, before anything is uploaded or paid.
+"""Checks the fields that ``launch.toml`` adds to requests, before anything is uploaded or paid.
 
 Problems are reported by their path in the file, such as ``request.NetworkConfig.VpcConfig``.
 """
@@ -60,13 +60,13 @@ def check(job: Job) -> None:
 
 
 def check_complete(request: Request, job: Job) -> None:
-    """Check what only the merged request shows: missing fields, and fields that exclude others.
+    """Check the merged request for missing fields and for fields that exclude each other.
 
     Raises:
         LaunchError: A table of ``launch.toml`` is incomplete.
     """
-    found = [*limits.missing(_OPERATION, request), *_incomplete_items(request, job)]
-    _reject([(_place(path, request, job), text) for path, text in found])
+    incomplete = [*limits.missing(_OPERATION, request), *_incomplete_items(request, job)]
+    _reject([(_place(path, request, job), text) for path, text in incomplete])
 
 
 def without_unused_channels(
@@ -85,7 +85,7 @@ def _reject(problems: Sequence[tuple[str, str]]) -> None:
 
 
 def _check(table: Mapping[str, Any], job: Job) -> list[Problem]:
-    """Return what is wrong in one table; later checks rely on the types that earlier ones check."""
+    """Return the problems of one table; later checks rely on the types that earlier ones check."""
     return (
         list(_secrets(table))
         or limits.problems(_OPERATION, table)
@@ -94,9 +94,9 @@ def _check(table: Mapping[str, Any], job: Job) -> list[Problem]:
 
 
 def _secrets(table: Mapping[str, Any]) -> Iterator[Problem]:
-    """Reject secrets, which do not belong into a file that is committed.
+    """Reject secrets, which do not belong in a committed file.
 
-    What a secret's name may also stand for, an ARN, a number or a switch, is accepted.
+    Values that a secret's name can also have (an ARN, a number or a switch) are accepted.
     """
     environment = table.get("Environment")
     for key, value in environment.items() if isinstance(environment, dict) else ():
@@ -104,7 +104,7 @@ def _secrets(table: Mapping[str, Any]) -> Iterator[Problem]:
         if runtime.is_secret(key) and not harmless and not str(value).isdecimal():
             yield Problem(
                 ("Environment", key),
-                f"this file is committed, and the name stands for a secret: write --env {key}=…, "
+                f"this file is committed, and the name is that of a secret: write --env {key}=…, "
                 "or let the job read it from AWS Secrets Manager by its ARN",
             )
 
@@ -176,7 +176,7 @@ def _reserved_tags(table: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _cluster(table: Mapping[str, Any]) -> Iterator[Problem]:
-    """Reject a cluster that says twice, or in part, which instances a job has."""
+    """Reject a cluster whose instances are set twice or incompletely."""
     cluster = _get(table, _CLUSTER) or {}
     if "InstancePreferences" not in cluster:
         return
@@ -234,7 +234,7 @@ def _items(request: Request, job: Job) -> Iterator[_Item]:
 
 
 def _incomplete_items(request: Request, job: Job) -> Iterator[Problem]:
-    """Check inputs and outputs that are no channels of the job, of which the model knows little."""
+    """Check inputs and outputs that are not channels of the job."""
     items = list(_items(request, job))
     for item in (item for item in items if not item.is_own):
         yield from _check_further(item, job)
@@ -262,7 +262,7 @@ def _check_further(item: _Item, job: Job) -> Iterator[Problem]:
 
 
 def _check_apart(item: _Item, other: _Item) -> Iterator[Problem]:
-    """Reject a folder that contains the folder of another input or output, or lies in it."""
+    """Reject a folder that contains, or is in, the folder of another input or output."""
     for path, folder in item.folders.items():
         for its_folder in other.folders.values():
             if folder.is_relative_to(its_folder) or its_folder.is_relative_to(folder):
@@ -270,7 +270,7 @@ def _check_apart(item: _Item, other: _Item) -> Iterator[Problem]:
 
 
 def _place(path: Path, request: Request, job: Job) -> str:
-    """Return where a part of a request is written: the highest table of the file that has it."""
+    """Return the path in ``launch.toml`` of a part of a request, in the highest table with it."""
     for place, table in reversed(list(config.request_tables(job.name).items())):
         if (found := _find(path, request, table)) is not None:
             return ".".join(filter(None, [place, limits.path_text(found)]))

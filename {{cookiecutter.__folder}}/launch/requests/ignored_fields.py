@@ -1,4 +1,4 @@
-"""What of ``launch.toml`` has a meaning on the backends of this machine."""
+"""Lists the fields of ``launch.toml`` that have no effect on the backends of this machine."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ _FIELDS: Mapping[str, Sequence[tuple[str, ...]]] = {
 
 
 def ignored(job: Job, backend: str) -> list[str]:
-    """Return the paths in ``launch.toml`` that a backend ignores for a job; SageMaker: none.
+    """Return the paths in ``launch.toml`` that a backend ignores for a job; SageMaker ignores none.
 
     Raises:
         LaunchError: ``launch.toml`` cannot be read.
@@ -46,7 +46,7 @@ def _ignored(
     emulated: Sequence[tuple[str, ...]],
     own: set[str],
 ) -> Iterator[str]:
-    """Yield the outermost tables and fields that hold nothing which is emulated.
+    """Yield the outermost tables and fields that contain no emulated field.
 
     Args:
         value: A part of a table that ``field_checks.check`` has accepted.

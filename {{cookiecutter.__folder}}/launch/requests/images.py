@@ -29,13 +29,13 @@ def registry() -> Registry | None:
     address = project.setting("ECR_REGISTRY")
     if not address:
         return None
-    found = _REGISTRY.fullmatch(address)
-    if not found or found[3] != _dns_suffix(found[2]):
+    match = _REGISTRY.fullmatch(address)
+    if not match or match[3] != _dns_suffix(match[2]):
         raise LaunchError(
             "ECR_REGISTRY must be an account's registry in a region, such as "
             f"123456789012.dkr.ecr.eu-west-1.amazonaws.com: {address!r}"
         )
-    return Registry(address, account=found[1], region=found[2])
+    return Registry(address, account=match[1], region=match[2])
 
 
 def in_ecr(stamp: str, code: Code | None = None) -> str:
@@ -45,35 +45,35 @@ def in_ecr(stamp: str, code: Code | None = None) -> str:
 
     Args:
         stamp: The commit; see ``project.stamp``.
-        code: What a job runs instead of the code in its image, for which any image with the same
-            environment will do.
+        code: The code that a job runs instead of that in its image; any image with the same
+            environment can be used.
 
     Raises:
         SetupError: The tree is not a commit, or its image was not pushed.
-        LaunchError: ECR cannot be asked.
+        LaunchError: The call to ECR fails.
     """
     tag, repository = code.image_tag if code else _commit(stamp), project.require("ECR_REPOSITORY")
     with errors.as_launch_error(f"image {repository}:{tag}"):
-        found = registry()
-        ecr = clients.client("ecr", region=found.region if found else None)
+        configured = registry()
+        ecr = clients.client("ecr", region=configured.region if configured else None)
         try:
             images = ecr.describe_images(
                 repositoryName=repository,
                 imageIds=[{"imageTag": tag}],
-                **registry_id(found),
+                **registry_id(configured),
             )["imageDetails"]
         except ecr.exceptions.RepositoryNotFoundException as error:
-            raise SetupError(no_repository(repository, found)) from error
+            raise SetupError(no_repository(repository, configured)) from error
         except ecr.exceptions.ImageNotFoundException as error:
             raise SetupError(_no_image(f"{repository}:{tag}", code)) from error
     image = images[0]
     region = ecr.meta.region_name
     own = f"{image['registryId']}.dkr.ecr.{region}.{_dns_suffix(region)}"
-    return f"{found.address if found else own}/{repository}@{image['imageDigest']}"
+    return f"{configured.address if configured else own}/{repository}@{image['imageDigest']}"
 
 
 def _commit(stamp: str) -> str:
-    """Return a stamp, which must be a commit."""
+    """Return the stamp if it is a commit, and reject any other."""
     if stamp == "unknown":
         raise SetupError("no image: there is no commit yet: `git add --all && git commit`")
     if stamp.endswith("-dirty"):
@@ -94,7 +94,7 @@ def _no_image(name: str, code: Code | None) -> str:
 
 
 def registry_id(registry: Registry | None) -> dict[str, str]:
-    """Return the argument that lets a call to ECR look into the registry of another account."""
+    """Return the argument with which a call to ECR uses the registry of another account."""
     return {"registryId": registry.account} if registry else {}
 
 

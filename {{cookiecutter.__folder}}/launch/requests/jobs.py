@@ -54,20 +54,20 @@ def names() -> list[str]:
     Raises:
         LaunchError: An entrypoint has the name of a command.
     """
-    found = sorted(file.stem for file in (project.ROOT / "entrypoints").glob("[!_]*.py"))
-    for name in found:
+    entrypoints = sorted(file.stem for file in (project.ROOT / "entrypoints").glob("[!_]*.py"))
+    for name in entrypoints:
         if name in VERBS:
             raise LaunchError(
                 f"entrypoints/{name}.py: `{project.COMMAND} {name}` is a command, and no job can "
                 "have its name: rename the file"
             )
-    return found
+    return entrypoints
 
 
 def by_option(job: str, addresses: Mapping[str, str]) -> dict[str, str]:
     """Return the addresses of a job's outputs, which are named by channel, by option.
 
-    Other outputs, and those of a job that is gone, keep their names.
+    Other outputs, and those of a job that no longer exists, keep their names.
     """
     options: dict[str, str] = {}
     if job in names():

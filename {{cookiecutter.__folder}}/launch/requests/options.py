@@ -39,8 +39,8 @@ class Launch:
     options: argparse.Namespace
     """The launch's own options."""
     inputs: Mapping[str, str]
-    """Address of each input, by option: what was typed, or else what ``launch.toml`` says. In a
-    pipeline, what another job writes."""
+    """Address of each input, by option: typed, from ``launch.toml``, or in a pipeline, the output
+    of another job."""
     outputs: Mapping[str, str]
     """Address of each output, by option."""
     arguments: Sequence[str]
@@ -87,7 +87,7 @@ class Launch:
 
     @property
     def uploads(self) -> list[Snapshot]:
-        """What a job on SageMaker reads that is not in S3 yet, unless it was launched before."""
+        """The local files that a job on SageMaker reads; they may be in S3 already."""
         return [*self.snapshots.values(), *([self.code.snapshot] if self.code else [])]
 
     def is_typed(self, option: str) -> bool:
@@ -248,10 +248,10 @@ def parse(
     named = {name: _clean(name, parsed.pop(name)) for name in parser.channels if name in parsed}
     named |= upstream_inputs
     if first:
-        brought, stamp = first.code, first.stamp
+        own_code, stamp = first.code, first.stamp
     else:
-        brought = code.read() if _brings_code(options) else None
-        stamp = brought.stamp if brought else project.stamp()
+        own_code = code.read() if _sends_code(options) else None
+        stamp = own_code.stamp if own_code else project.stamp()
     return Launch(
         job=job,
         name=launch_name(job.name, launch_id),
@@ -265,13 +265,13 @@ def parse(
         values=parsed,
         typed=typed,
         upstream=upstream or {},
-        code=brought,
+        code=own_code,
         stamp=stamp,
     )
 
 
-def _brings_code(options: argparse.Namespace) -> bool:
-    """Return whether a job does not run the code that is there: a local one does so anyway."""
+def _sends_code(options: argparse.Namespace) -> bool:
+    """Return whether the working tree is copied for the job; the local backend runs it directly."""
     return bool(options.code and options.backend != "local")
 
 
@@ -317,7 +317,7 @@ def _to_words(action: argparse.Action, value: Any) -> list[str]:
     if isinstance(action, argparse.BooleanOptionalAction):
         return [action.option_strings[0 if value else -1]]
     if action.nargs == 0:
-        if action.const is None:  # it counts
+        if action.const is None:  # an option that is counted
             return [option] * int(value)
         return [option] if value == action.const else []
     if action.dest == "env" and isinstance(value, Mapping):
@@ -369,10 +369,10 @@ def _configured_inputs(job: Job) -> Mapping[str, str]:
 
 
 def _suppress_none(actions: Iterable[argparse.Action]) -> Mapping[str, None]:
-    """Keep "(default: None)" out of the help; return the options whose value it is."""
+    """Remove "(default: None)" from the help, and return the options that have this default."""
     defaults: dict[str, Any] = {}
     for action in actions:
-        defaults.setdefault(action.dest, action.default)  # as argparse, which takes the first
+        defaults.setdefault(action.dest, action.default)  # like argparse, which uses the first
         if action.default is None:
             action.default = argparse.SUPPRESS
     return dict.fromkeys(name for name, default in defaults.items() if default is None)

@@ -1,4 +1,4 @@
-"""From a launch to the CreateProcessingJob request, with everything checked that can be.
+"""Builds the CreateProcessingJob request of a launch, and checks everything that it can.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html
 """
@@ -44,7 +44,7 @@ def prepare(launch: Launch, image: str = "") -> Request:
         project.require("S3_BUCKET")
         project.require("SAGEMAKER_ROLE_ARN")
     elif not options.wait:
-        raise LaunchError("argument --no-wait: only a job on SageMaker goes on without its launch")
+        raise LaunchError("argument --no-wait: only a job on SageMaker runs without its launch")
     field_checks.check(launch.job)
     request = build(launch, options.image or _local_image(launch))
     limits.check("CreateProcessingJob", request)
@@ -70,7 +70,7 @@ def build(launch: Launch, image: str) -> Request:
 
     The defaults are merged with ``launch.toml``, which ``field_checks.check`` has accepted, and
     then with the options that were typed. A missing setting, and the digest of a local input, are
-    represented by their names, so that there is a request without AWS, too.
+    represented by their names, so that a request can be built without AWS.
     """
     used = [channel.name for channel in _named_inputs(launch)]
     file = field_checks.without_unused_channels(config.request(launch.job.name), launch.job, used)
@@ -101,7 +101,7 @@ def _check_code(request: Request, launch: Launch) -> None:
 
 
 def _defaults(launch: Launch, image: str) -> Request:
-    """Return what the launch itself determines, and the defaults of all else."""
+    """Return the fields that the launch determines, and the defaults of all others."""
     application = {"ImageUri": image, "ContainerEntrypoint": launch.job.entrypoint}
     if launch.arguments:
         application["ContainerArguments"] = list(launch.arguments)
@@ -132,7 +132,7 @@ def _command_line(launch: Launch) -> Request:
     """Return the fields that options of the launch set, if they were typed."""
     options = launch.options
     typed = {name: getattr(options, name) for name in cluster.OPTIONS if launch.is_typed(name)}
-    if "instance_type" in typed:  # other types have other counts in launch.toml, perhaps
+    if "instance_type" in typed:  # launch.toml may have other counts for other types
         typed["instance_count"] = options.instance_count
     sharded = [channel for channel in launch.job.inputs if channel.option in options.shard]
     return {
@@ -227,7 +227,7 @@ def _check_shards(launch: Launch, request: Request) -> None:
 
 
 def _check_overlaps(launch: Launch) -> None:
-    """Reject an output that contains another channel, or lies in one: they would mix."""
+    """Reject an output that contains, or is in, another channel: their files would mix."""
     channels = {**launch.inputs, **launch.outputs}
     files = {channel.option for channel in launch.job.inputs if channel.single}
     unnamed = launch.outputs.keys() - launch.named_outputs.keys()
@@ -281,7 +281,7 @@ def _check_upstream(channel: Channel, job: str) -> None:
 
 
 def _is_object(address: str) -> bool:
-    """Return whether one file in S3 is named by its key, and not by a folder that holds only it."""
+    """Return whether an address in S3 is the key of one file, and not a folder that contains it."""
     items = s3.listing(address)
     if not items:
         if s3.object_at(address):
@@ -360,7 +360,7 @@ def _check_output(launch: Launch, address: str) -> None:
 
 @contextmanager
 def _naming(launch: Launch, option: str) -> Iterator[None]:
-    """Name the option that is rejected, as argparse does, or its place in ``launch.toml``."""
+    """Return the rejected option as argparse does, or its place in ``launch.toml``."""
     try:
         yield
     except LaunchError as error:

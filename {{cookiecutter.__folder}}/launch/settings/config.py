@@ -1,7 +1,7 @@
 """Reads ``launch.toml``: the jobs of the pipeline, their inputs, the metric and what jobs need.
 
-Whether it fits the jobs is checked where these are read: see ``options`` and ``pipeline``. What it
-adds to the request of a job is checked in ``field_checks``.
+``options`` and ``pipeline`` check that it fits the jobs. ``field_checks`` checks the fields that it
+adds to the request of a job.
 """
 
 import math
@@ -42,7 +42,7 @@ def jobs() -> Sequence[str]:
 
 
 def jobs_with_inputs() -> Sequence[str]:
-    """Return the names of the jobs that ``inputs`` knows.
+    """Return the names of the jobs that have a table in ``inputs``.
 
     Raises:
         LaunchError: ``launch.toml`` cannot be read.
@@ -135,7 +135,7 @@ def request_tables(job: str | None = None) -> Mapping[str, dict[str, Any]]:
 
 
 def jobs_with_requests() -> Sequence[str]:
-    """Return the names of the jobs that ``job`` knows.
+    """Return the names of the jobs that have a table in ``job``.
 
     Raises:
         LaunchError: ``launch.toml`` cannot be read.
@@ -144,10 +144,10 @@ def jobs_with_requests() -> Sequence[str]:
 
 
 def output_key(job: str | None = None) -> str | None:
-    """Return the KMS key that encrypts outputs and all else that a launch stores, if there is one.
+    """Return the KMS key, if any, that encrypts outputs and everything else that a launch stores.
 
     Raises:
-        LaunchError: ``launch.toml`` cannot be read, or the key is no text.
+        LaunchError: ``launch.toml`` cannot be read, or the key is not a string.
     """
     outputs = _table(request(job), "ProcessingOutputConfig", prefix="request.")
     key = outputs.get("KmsKeyId")
@@ -164,7 +164,7 @@ def retries() -> list[dict[str, Any]] | None:
     Their fields are not validated.
 
     Raises:
-        LaunchError: ``launch.toml`` cannot be read, or they are no tables.
+        LaunchError: ``launch.toml`` cannot be read, or they are not tables.
     """
     policies = _pipeline().get("retries")
     if policies is None:
@@ -181,7 +181,7 @@ def bucket_owners() -> Mapping[str, str]:
     """Return the accounts that own buckets, by bucket, where it is not the account of the launch.
 
     Raises:
-        LaunchError: ``launch.toml`` cannot be read, or an account has not twelve digits.
+        LaunchError: ``launch.toml`` cannot be read, or an account ID does not have twelve digits.
     """
     owners = _table(_read(), "buckets")
     for bucket, account in owners.items():
@@ -217,7 +217,7 @@ def _read() -> dict[str, Any]:
 def _table(
     parent: Mapping[str, Any], key: str, keys: Collection[str] = (), *, prefix: str = ""
 ) -> dict[str, Any]:
-    """Return a table, empty if it is missing; with ``keys``, it may have no others."""
+    """Return a table, empty if it is missing. If ``keys`` is set, other keys are rejected."""
     table = parent.get(key, {})
     if not isinstance(table, dict):
         raise LaunchError(f"{FILE}: {prefix}{key} must be a table: [{prefix}{key}]")

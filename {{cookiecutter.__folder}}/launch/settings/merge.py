@@ -1,4 +1,4 @@
-"""Merges the layers of a request, of which a higher one has precedence.
+"""Merges the layers of a request; higher layers have precedence.
 
 Tables are merged key by key, and lists of named items by their names. Any other value of the higher
 layer replaces that of the lower one.
@@ -52,7 +52,7 @@ def _merge_named(key: str, lower: list[Any], higher: list[Any]) -> list[Any]:
 
 
 def _index(key: str, items: list[Any], item: Any) -> int | None:
-    """Return where an item of the same name is, if any."""
+    """Return the index of the item with the same name, if any."""
     if not isinstance(item, dict) or key not in item:
         return None
     names = [each.get(key) if isinstance(each, dict) else None for each in items]
@@ -60,7 +60,7 @@ def _index(key: str, items: list[Any], item: Any) -> int | None:
 
 
 def _without_other_choice(lower: Mapping[str, Any], higher: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a lower cluster without what the higher one replaces by other fields.
+    """Return the lower cluster without fields that the higher one replaces with alternatives.
 
     The API takes either one instance type or several in order of preference, and either one count
     for all types or one for each.
@@ -81,7 +81,7 @@ def _without_other_choice(lower: Mapping[str, Any], higher: Mapping[str, Any]) -
 
 
 def _has_counts(preferences: Any) -> bool:
-    """Return whether all preferences are tables, of which one has a count of its own."""
+    """Return whether all preferences are tables and at least one has its own count."""
     return (
         isinstance(preferences, list)
         and all(isinstance(each, dict) for each in preferences)

@@ -11,7 +11,7 @@ _SHOWN_KEYS = 10
 
 
 class MetricError(Exception):
-    """The file of a metric does not have the number that it should have."""
+    """The file of a metric does not contain the number."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Metric:
 
     @property
     def complaint(self) -> str:
-        """What is wrong with a number that is not good enough."""
+        """The text for a number that does not meet the limit."""
         return "is above" if self.lower_is_better else "is below"
 
     def accepts(self, value: float) -> bool:
@@ -44,7 +44,7 @@ class Metric:
         return value <= self.limit if self.lower_is_better else value >= self.limit
 
     def describe(self, value: float) -> str:
-        """Return a number that is good enough as text, with its limit."""
+        """Return a number that meets the limit as text, with the limit."""
         bound = "maximum" if self.lower_is_better else "minimum"
         return f"{self.name} {value} ({bound} {self.limit})"
 
@@ -77,7 +77,7 @@ class Metric:
 
 
 def _list(keys: Iterable[str]) -> str:
-    """Name the first keys of an object."""
+    """List the first keys of an object."""
     first = list(itertools.islice(keys, _SHOWN_KEYS + 1))
     more = ["..."] if len(first) > _SHOWN_KEYS else []
     return ", ".join([*first[:_SHOWN_KEYS], *more]) or "no keys"
@@ -90,7 +90,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _kind(value: Any) -> str:
-    """Name a value of JSON by its type, without the value itself."""
+    """Return the type of a JSON value as text, without the value."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and not math.isfinite(value):

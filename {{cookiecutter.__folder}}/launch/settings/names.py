@@ -1,19 +1,19 @@
-"""The names that ``launch`` takes, and advice about one that it does not know."""
+"""The commands of ``launch``, and suggestions for unknown names."""
 
 import difflib
 from collections.abc import Iterable
 
 VERBS = ("again", "clean", "compare", "deploy", "list", "logs", "pipeline", "show", "stop")
-"""What ``python -m launch`` takes for something else than a job."""
+"""The first arguments of ``python -m launch`` that are commands and not jobs."""
 
 
 def similar(name: str, known: Iterable[str]) -> str:
-    """Return a question about the names that a user may have meant; empty if none is similar."""
-    found = difflib.get_close_matches(name, list(known), n=2)
-    return f"; did you mean {' or '.join(found)}?" if found else ""
+    """Return "; did you mean ...?" with similar names; empty if there are none."""
+    matches = difflib.get_close_matches(name, list(known), n=2)
+    return f"; did you mean {' or '.join(matches)}?" if matches else ""
 
 
 def advice(name: str, known: Iterable[str]) -> str:
-    """Return ``similar``, or else all names that there are."""
+    """Return ``similar``, or a list of all known names if none is similar."""
     names = list(known)
     return similar(name, names) or f"; choose from {', '.join(names) or '(there is none)'}"

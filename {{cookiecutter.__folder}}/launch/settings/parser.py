@@ -1,4 +1,4 @@
-"""The parser of a command line that is not a job's."""
+"""The parser of the commands that do not launch a job."""
 
 import argparse
 from typing import Any, NoReturn

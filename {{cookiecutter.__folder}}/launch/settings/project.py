@@ -1,4 +1,4 @@
-"""What the repository knows about itself: its name, its AWS settings and its commit."""
+"""The name, the AWS settings and the commit of this repository."""
 
 import os
 import subprocess
@@ -34,8 +34,8 @@ def name() -> str:
 def stamp() -> str:
     """Return the last commit that changed what the image holds; ``unknown`` without a commit.
 
-    If that differs now, the beginning of its tree's id and ``-dirty`` follow. Each call asks git
-    again: the stamp of a launch is ``Launch.stamp``.
+    If the files differ from it, the start of their tree's ID and ``-dirty`` follow.     Each call
+    runs git: the stamp of a launch is ``Launch.stamp``.
 
     Raises:
         LaunchError: git cannot read the repository, or the clone lacks the commit.
@@ -71,7 +71,7 @@ def setting(key: str) -> str:
 
 
 def require(key: str) -> str:
-    """Return a setting that a launch cannot do without.
+    """Return a required setting.
 
     Raises:
         SetupError: It is not set.
@@ -83,14 +83,14 @@ def require(key: str) -> str:
 
 @cache
 def _name(file: Path, _changed: int) -> str:
-    """Read the name; a list of a thousand jobs asks for it as often."""
+    """Read the name; cached because a list of a thousand jobs needs it a thousand times."""
     pyproject = tomllib.loads(file.read_text(encoding="utf-8"))
     return str(pyproject["project"]["name"])
 
 
 @cache
 def _setting(key: str, _environment: str | None, _file: Path, _changed: int) -> str:
-    """Read a setting; once only while all that it depends on stays the same."""
+    """Read a setting; cached until its variable or ``aws.env`` changes."""
     done = _run("setting.sh", key)
     if done.returncode:
         raise LaunchError(done.stderr.strip())

@@ -1,8 +1,8 @@
 """The code as it is now, uncommitted changes included, for a job in an image that exists already.
 
 The files of ``entrypoints/`` and ``src/`` that an image of this tree would hold are one more input
-of the job, and its entrypoint and ``PYTHONPATH`` lead there. All else that the image would hold is
-its environment, so any image with the same environment will do.
+of the job, and its entrypoint and ``PYTHONPATH`` point to it. The rest of the image is its
+environment, so any image with the same environment can be used.
 """
 
 import ast
@@ -47,7 +47,7 @@ class Code:
         return f"environment-{self.environment}"
 
     def add_to(self, request: Request, address: str) -> None:
-        """Let a job run this code instead of that in its image.
+        """Change a request so that the job runs this code instead of the code in its image.
 
         Args:
             request: The request of the job.
@@ -92,7 +92,7 @@ def read() -> Code:
 
 
 def digest(request: Mapping[str, Any]) -> str:
-    """Return the digest of the code that a request brings along; empty if the image has it."""
+    """Return the digest of the code that a request has as an input; empty if there is none."""
     for item in request.get("ProcessingInputs", []):
         source = item.get("S3Input", {})
         if item["InputName"] == INPUT and source.get("LocalPath") == FOLDER:
@@ -112,7 +112,7 @@ def own_environment(request: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _check_syntax(snapshot: Snapshot) -> None:
-    """Reject what would fail minutes later, when an instance imports it."""
+    """Reject syntax errors, which would otherwise fail the job minutes later, on an instance."""
     for file in snapshot.files:
         if not file.name.endswith(".py"):
             continue

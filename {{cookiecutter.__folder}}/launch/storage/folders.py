@@ -29,10 +29,10 @@ _BLOCK = 1024 * 1024
 _PREFIX = ".launch-"
 _LOCK = ".lock"
 _FINISHED = "finished"
-"""Folder in a claim's that holds a complete result; where it is, the claim is never removed."""
+"""Folder in a claim that holds a complete result; a claim that has it is never removed."""
 
 _COPY = "copy"
-"""Folder in a claim's for a result that is being copied from another file system."""
+"""Folder in a claim for a result that is being copied from another file system."""
 
 _CLAIMS = "claims"
 """File in a temporary folder: the folders of its launch's claims, one JSON string per line."""
@@ -83,8 +83,8 @@ class Snapshot:
 def scan(folder: Path) -> list[File]:
     """List the files in a folder and below it, in the order of their names as UTF-8, as S3 does.
 
-    Symbolic links that stay in the folder are followed. A file is listed as a folder that holds
-    nothing else would be.
+    Symbolic links that stay in the folder are followed. A file is listed like a folder that
+    contains only this file.
 
     Raises:
         LaunchError: The folder cannot be read, or holds what cannot be a job's input: a symbolic
@@ -107,7 +107,7 @@ def scan(folder: Path) -> list[File]:
 def snapshot(folder: Path) -> Snapshot:
     """Read all files of a folder, several at a time, and compute their checksums.
 
-    The snapshot of a file is that of a folder which holds nothing else.
+    The snapshot of a file equals that of a folder that contains only this file.
 
     Raises:
         LaunchError: The folder holds no file, a file cannot be read or changes meanwhile, or
@@ -143,7 +143,7 @@ def changes(before: Sequence[File]) -> list[Path]:
 
 @contextmanager
 def progress(description: str, size: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on a terminal, for what takes longer than a second.
+    """Show a progress bar on a terminal if the operation takes longer than a second.
 
     Args:
         description: Text to the left of the bar.
@@ -205,17 +205,19 @@ def temporary(parent: Path) -> Iterator[Path]:
 
 
 def abandoned(folder: Path) -> list[Path]:
-    """Find temporary folders whose launcher is dead, in ``folder`` and up to two levels below."""
-    found = [path for level in ("", "*/", "*/*/") for path in folder.glob(f"{level}{_PREFIX}*")]
+    """Find temporary folders whose launcher has ended, in ``folder`` and up to two levels below."""
+    candidates = [
+        path for level in ("", "*/", "*/*/") for path in folder.glob(f"{level}{_PREFIX}*")
+    ]
     return [
         path
-        for path in sorted(found)
+        for path in sorted(candidates)
         if not path.is_symlink() and not is_locked(path) and not _is_finished(path)
     ]
 
 
 def is_locked(folder: Path) -> bool:
-    """Return whether a temporary folder belongs to a launcher that lives."""
+    """Return whether a temporary folder belongs to a running launcher."""
     lock = _lock(folder)
     if lock is not None:
         os.close(lock)
@@ -225,7 +227,7 @@ def is_locked(folder: Path) -> bool:
 def remove(folder: Path) -> None:
     """Remove an abandoned temporary folder, and the abandoned claims that are noted in it.
 
-    Does nothing if its launcher lives. A claim that holds a finished result is kept.
+    Does nothing if its launcher is still running. A claim that holds a finished result is kept.
 
     Raises:
         ValueError: It is not a temporary folder of a launch.
@@ -315,10 +317,10 @@ class Claim:
         interrupted, the result stays in ``folder``, or a message says where it is.
 
         Args:
-            folder: The result, which nobody else writes.
+            folder: The result, which no other process writes.
 
         Raises:
-            LaunchError: It was not possible.
+            LaunchError: The result could not be moved.
         """
         finished = self._place / _FINISHED
         is_in_claim = False
@@ -343,7 +345,7 @@ class Claim:
             raise
 
     def release(self) -> None:
-        """Give up the claim. A result that could not be moved to the output folder is kept."""
+        """Release the claim. A result that could not be moved to the output folder is kept."""
         lock, self._lock = self._lock, None
         if lock is None:
             return
@@ -492,7 +494,7 @@ def _lock(folder: Path, *, is_own: bool = False) -> int | None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever held the lock before may have removed the folder.
+        # The previous holder of the lock may have removed the folder.
         is_locked = os.path.samestat(os.fstat(descriptor), path.stat())
     except (BlockingIOError, FileNotFoundError):
         is_locked = False
@@ -531,7 +533,7 @@ def _lock_abandoned(folder: Path) -> int | None:
 
 
 def _note_claims(note: Path, claims: Sequence[Path]) -> None:
-    """Note in a launch's temporary folder what it may leave elsewhere if it is killed."""
+    """Note in a launch's temporary folder which claims a killed launch may leave elsewhere."""
     with (note / _CLAIMS).open("a", encoding="utf-8") as stream:
         stream.writelines(f"{json.dumps(str(claim))}\n" for claim in claims)
 
@@ -561,7 +563,7 @@ def _reason(error: OSError, folder: Path) -> str:
 def _remove_locked(folder: Path, lock: int, unused: Path | None = None) -> None:
     """Remove a temporary folder that this process has locked.
 
-    It is renamed first, to ``unused`` or a name that nobody uses, so that a claim's name is free
+    It is renamed first, to ``unused`` or another free name, so that a claim's name is free
     for another launch at once. The lock ends before the folder is removed: NFS cannot remove a
     folder that holds an open file.
     """
@@ -570,7 +572,7 @@ def _remove_locked(folder: Path, lock: int, unused: Path | None = None) -> None:
     os.close(lock)
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
-        # A job may have left folders that nobody may write.
+        # A job may have left folders without write permission.
         for path, names, _ in os.walk(folder):
             for child in (Path(path, name) for name in names):
                 if not child.is_symlink():

@@ -35,7 +35,7 @@ _QUEUE = 100
 _READ_SECONDS = 30
 _NAME_LENGTH = 60
 _DOWNLOADED = 1_000_000_000
-"""Time of modification of every downloaded file, by which one that was changed is recognised."""
+"""Modification time of every downloaded file; a file with another time was changed."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def claim(address: str, note: Mapping[str, Any], key: str | None = None) -> None
 
     Args:
         address: Address of an output.
-        note: Says who claims it.
+        note: Describes the owner of the claim.
         key: The KMS key that the claim is encrypted with; ``None`` for the bucket's default.
 
     Raises:
@@ -182,7 +182,7 @@ def claim_all(addresses: Iterable[str], note: Mapping[str, Any], key: str | None
 
     Args:
         addresses: Addresses of outputs.
-        note: Says who claims them.
+        note: Describes the owner of the claims.
         key: The KMS key that the claims are encrypted with.
 
     Raises:
@@ -361,8 +361,8 @@ def _last_part(address: str) -> str:
 def _client() -> Any:
     """Return a client for parallel requests, which may take longer than others on a slow network.
 
-    An endpoint that does not answer is given up on after about three minutes, one that cannot be
-    reached after less than one.
+    A call fails after about three minutes if the endpoint does not answer, and after less than one
+    if it cannot be reached.
     """
     return clients.client("s3", max_pool_connections=_WORKERS, read_timeout=_READ_SECONDS)
 
@@ -419,7 +419,7 @@ def _is_taken(error: Any) -> bool:
 
 
 def _only_new(params: dict[str, Any], **_: Any) -> None:
-    """Let S3 reject an object whose key is taken; s3transfer does not know this parameter."""
+    """Make S3 reject an object whose key exists; s3transfer does not support this parameter."""
     params["IfNoneMatch"] = "*"
 
 
@@ -454,7 +454,9 @@ def _upload(
                 raise
             head = client.head_object(Bucket=bucket, Key=prefix + name, ChecksumMode="ENABLED")
             if head.get("ChecksumCRC32") != checksum(name):
-                raise LaunchError(f"{address}/{name} was written by another meanwhile") from error
+                raise LaunchError(
+                    f"{address}/{name} was written by another process in the meantime"
+                ) from error
 
     sizes = {name: files[name].size for name in names}
     with folders.progress(f"uploading {snapshot.folder.name}", sum(sizes.values())) as advance:
@@ -490,7 +492,8 @@ def _download(client: Any, address: str, objects: Sequence[Object], folder: Path
         _transfer(client, address, sizes, start, finish, advance)
     if differences := _differences(folder, objects):
         raise LaunchError(
-            f"{address}/{differences[0]} cannot be told from another key on this file system"
+            f"{address}/{differences[0]} cannot be distinguished from another key on this "
+            "file system"
         )
 
 
@@ -508,8 +511,8 @@ def _transfer(
         client: A client for S3.
         address: The address that the objects are below.
         sizes: The size of each object, by name.
-        start: Starts one transfer, given an s3transfer manager, a name and a subscriber.
-        finish: Raises the error of a transfer that has ended, given a name and a future.
+        start: Starts one transfer; takes an s3transfer manager, a name and a subscriber.
+        finish: Raises the error of a transfer that has ended; takes a name and a future.
         advance: Counts transferred bytes.
     """
     from s3transfer.manager import TransferConfig, TransferManager
@@ -556,7 +559,7 @@ class _Reporter:
 
 @dataclass(frozen=True)
 class _KnownObject:
-    """Subscriber of a download that spares it a HeadObject request."""
+    """Subscriber of a download that makes its HeadObject request unnecessary."""
 
     item: Object
 
@@ -567,7 +570,7 @@ class _KnownObject:
 
 @contextmanager
 def _no_requests_after_error(client: Any) -> Iterator[None]:
-    """Make an interrupt quick: s3transfer waits for requests, which botocore would retry."""
+    """End transfers soon after an interrupt: s3transfer waits for requests, with their retries."""
     stopped = threading.Event()
 
     def check(**_: Any) -> None:

@@ -251,7 +251,7 @@ def test_a_log_that_cannot_be_written_ends_the_log_only(
         assert log
         os.close(log.fileno())
         recording.write("lost\n")
-        assert "log is not kept" in capsys.readouterr().err
+        assert "log is not recorded" in capsys.readouterr().err
         recordings.request_stop(only())
         assert (only().status, recording.stop_requested) == ("Stopping", True)
         recording.end(Run("small-probe-1", "Completed", {"seen": "there"}))
