@@ -1,9 +1,10 @@
 """Measure the generated project's image against two other recipes, in one run.
 
-``python benchmarks/image.py`` prints the table of ratios. The baselines are the blog post's
-Dockerfile (``blog.Dockerfile``) and the pattern of uv's documentation (``uv.Dockerfile``), with the
-same packages in the same versions. It needs a Docker engine on Linux, empties the engine's cache
-mounts and takes about ten minutes. Times are wall seconds: medians of repetitions that take turns.
+``python benchmarks/image.py [ROUNDS]`` prints the table of ratios. The baselines are the blog
+post's Dockerfile (``blog.Dockerfile``) and the pattern of uv's documentation (``uv.Dockerfile``),
+with the same packages in the same versions. It needs a Docker engine on Linux, empties the engine's
+cache mounts and takes about ten minutes. Times are wall seconds: medians of the rounds (3 if no
+number is given), in which the recipes take turns.
 """
 
 import json
@@ -27,9 +28,11 @@ from timing import generate
 
 HERE = Path(__file__).resolve().parent
 VERSION = next(HERE.parent.glob("*cookiecutter*/.python-version")).read_text().strip()
-BASE, UV = f"python:{VERSION}-slim", "benchmark/uv"
+OFFICIAL = f"python:{VERSION}-slim"
+BASE, UV = "benchmark/base", "benchmark/uv"
 NAMES = ("benchmark/ours", "benchmark/blog", "benchmark/uv-sync")
 LABEL = "benchmark=image"
+ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 BUILDX = ("docker", "buildx", "build", "--output", "type=docker", "--label", LABEL)
 
 Build = Callable[..., float]
@@ -57,6 +60,7 @@ def main() -> None:
 
 def measure(project: Path, other: Path) -> list[Row]:
     """Rows of what was measured, and the figures of our recipe and of the baselines."""
+    make_base_image(project)
     make_uv_image(project)
     make_uv_project(project, other)
     ours, blog, uv = builds = (
@@ -64,7 +68,7 @@ def measure(project: Path, other: Path) -> list[Row]:
         partial(build, project, HERE / "blog.Dockerfile", NAMES[1]),
         partial(build, other, HERE / "uv.Dockerfile", NAMES[2]),
     )
-    cold = compare([partial(each, "--no-cache") for each in builds], empty_cache_mounts, 3)
+    cold = compare([partial(each, "--no-cache") for each in builds], empty_cache_mounts)
 
     def edit() -> None:
         for folder in (project, other):
@@ -92,10 +96,10 @@ def measure(project: Path, other: Path) -> list[Row]:
     ]
 
 
-def compare(cases: Sequence[Build], prepare: Callable[[], None], repeat: int = 5) -> list[float]:
-    """The median of each, all run ``repeat`` times after ``prepare``, which they share."""
+def compare(cases: Sequence[Build], prepare: Callable[[], None]) -> list[float]:
+    """The median of each, all run ``ROUNDS`` times after ``prepare``, which they share."""
     times: list[list[float]] = []
-    for _ in range(repeat):
+    for _ in range(ROUNDS):
         times.append([])
         for case in cases:
             prepare()
@@ -116,6 +120,19 @@ def build(context: Path, recipe: Path, image: str, *options: str) -> float:
     arguments = [word for value in values for word in ("--build-arg", value)]
     arguments += ["--secret", "id=index,env=PACKAGE_INDEX"]
     return seconds(*BUILDX, *arguments, "--file", recipe, "--tag", image, *options, context)
+
+
+def make_base_image(project: Path) -> None:
+    """Tag the base image, with a pip where a stand-in for the official one has none."""
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = f"FROM {OFFICIAL}\n"
+        has_pip = ("docker", "run", "--rm", OFFICIAL, "python", "-c", "import pip")
+        if subprocess.run(has_pip, stderr=subprocess.DEVNULL, check=False).returncode:
+            (pip,) = project.glob(".tools/lib/python*/site-packages/pip")
+            shutil.copytree(pip, Path(folder) / "pip", ignore=shutil.ignore_patterns("__pycache__"))
+            recipe += f"COPY pip /usr/local/lib/python{VERSION}/dist-packages/pip\n"
+        (Path(folder) / "Dockerfile").write_text(recipe)
+        run(*BUILDX, "--tag", BASE, folder)
 
 
 def make_uv_image(project: Path) -> None:

@@ -38,6 +38,9 @@ _LOG_BYTES = 20_000_000
 
 _REQUEST, _LOG, _STOP, _END, _LOCK = "request.json", "log", "stop", "end.json", ".lock"
 
+_NO_LOG = "the job continues, but its log is not recorded"
+_NOT_LISTED = "the job continues, but is not listed"
+
 _KILLED = (
     "its launch was killed before the end: `{command} clean` removes what it left on this machine"
 )
@@ -57,7 +60,7 @@ class Recording:
 
     def begin(self) -> None:
         """Write the facts of a launch that was accepted."""
-        with self._optional(self._folder, "is not listed", self.close):
+        with self._optional(self._folder, _NOT_LISTED, self.close):
             self._folder.mkdir(parents=True)
             self._lock = os.open(self._folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
             with suppress(OSError):  # a file system without locks
@@ -76,7 +79,7 @@ class Recording:
             self._last += [*(line.rstrip() for line in ended), rest]
             if self._log is None:
                 return
-            with self._optional(self._folder / _LOG, "its log is not recorded", self._close_log):
+            with self._optional(self._folder / _LOG, _NO_LOG, self._close_log):
                 self._room -= len(text)
                 if self._room < 0:
                     text = "\nthe log exceeds the size limit; the launch only printed the rest\n"
@@ -93,7 +96,7 @@ class Recording:
     def end(self, run: Run) -> Run:
         """Write how the launch has ended, and return its run."""
         if self._lock is not None:
-            with self._optional(self._folder, "is not listed", self.close):
+            with self._optional(self._folder, _NOT_LISTED, self.close):
                 end = {
                     "ended": _now(),
                     "status": run.status,
@@ -127,7 +130,7 @@ class Recording:
 
         Args:
             path: What is written.
-            consequence: Completes the message.
+            consequence: Begins the message.
             give_up: Makes sure that nothing is written again.
         """
         try:
@@ -135,7 +138,7 @@ class Recording:
         except OSError as error:
             give_up()
             reason = f"{path} cannot be written: {error.strerror}: make room there"
-            print(f"the job continues, but {consequence}: {reason}", file=sys.stderr)
+            print(f"{consequence}: {reason}", file=sys.stderr)
 
 
 @contextmanager

@@ -735,6 +735,21 @@ def test_publication_does_not_replace_a_file(jobs: Jobs, name: str, setup: str) 
     assert {path.name: path.read_text() for path in jobs.out.iterdir()} == {name: "theirs"}
 
 
+OTHER_WRITER = """
+def write_first(event, arguments):
+    if event in ("os.link", "os.rename") and not os.path.exists(arguments[1]):
+        pathlib.Path(arguments[1]).write_text('theirs')
+sys.addaudithook(write_first)
+"""
+
+
+def test_a_file_that_appears_in_the_last_moment_is_not_replaced(jobs: Jobs) -> None:
+    done = jobs.run(RESULT, setup=OTHER_WRITER)
+    assert done.returncode == 1
+    assert "out/result" in done.stdout
+    assert jobs.contents() == {"result": "theirs"}
+
+
 @pytest.mark.parametrize("below", ["result/a", "result/a/b"])
 def test_publication_does_not_replace_a_file_by_a_folder(jobs: Jobs, below: str) -> None:
     body = f"os.renames(__file__, output / '{below}'); {FOREIGN.replace('NAME', 'result')}"
