@@ -28,6 +28,7 @@ OTHER_PROGRAMS = {
     "pip": {"--help", "--python"},
     "poetry": {"--lock", "--source"},
     "pytest": {"--import-mode"},
+    "uv": {"--locked"},
 }
 """The options of other programs that the documents use."""
 

@@ -23,7 +23,7 @@ PROJECT_README = TEMPLATE / "README.md"
 PAGES = [*DOCUMENTS, *sorted(ROOT.glob(".github/*.md")), PROJECT_README]
 OF_THE_TEMPLATE = {
     *(f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "PULL_REQUEST_TEMPLATE", "SECURITY")),
-    *("adapt.md", "design_decisions.md", "reliability.md", "transcript.md"),
+    *("adapt.md", "design_decisions.md", "reliability.md", "scale.md", "transcript.md"),
 }
 """Pages that also name targets of the template's own Makefile, as does the README here."""
 HISTORY = {ROOT / "CHANGELOG.md", ROOT / "docs" / "update_0_2.md"}
