@@ -85,7 +85,7 @@ def test_no_repository_is_made_in_another_account(project: Path, tools: Tools) -
     tools.answer_aws({"*batch-get-image*": "echo RepositoryNotFoundException >&2; exit 254"})
     message = fails(project, "scripts/push.sh")
     assert f"account {OTHER} has no repository {project.name}" in message
-    assert "owners" in message
+    assert "owner" in message
     assert not [
         call for call in tools.calls() if "create-repository" in call or "docker push" in call
     ]

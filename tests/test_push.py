@@ -289,9 +289,9 @@ def test_api_that_does_not_answer_is_a_failure(project: Path, aws: Aws) -> None:
     assert json.loads(aws.get("_catalog")[1]) == {"repositories": []}
 
 
-@pytest.mark.parametrize("missing", ["aws", "docker"])
+@pytest.mark.parametrize(("missing", "name"), [("aws", "AWS CLI"), ("docker", "Docker")])
 def test_without_a_tool_the_script_names_it(
-    missing: str, project: Path, aws: Aws, tmp_path: Path
+    missing: str, name: str, project: Path, aws: Aws, tmp_path: Path
 ) -> None:
     path = tmp_path / "path"
     path.mkdir()
@@ -314,7 +314,7 @@ def test_without_a_tool_the_script_names_it(
         assert found
         (path / command).symlink_to(found)
     words = fails(project, "push", aws.environment | {"PATH": str(path)})
-    assert f"'{missing}' is needed" in words
+    assert f"{name} is not installed" in words
 
 
 def test_without_a_region_nothing_is_guessed(project: Path, aws: Aws) -> None:

@@ -60,7 +60,7 @@ def created(template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 def project(created: tuple[Path, str], tmp_path: Path) -> Path:
     """The same, committed as the hook says."""
     folder = Path(shutil.copytree(created[0], tmp_path / created[0].name))
-    todo = re.search(r"once it is there: (.*)", created[1])
+    todo = re.search(r"afterwards, run: (.*)", created[1])
     assert todo
     run(folder, "sh", "-c", todo[1])
     return folder

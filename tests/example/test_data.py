@@ -140,7 +140,7 @@ PARQUET = {
     "empty file": Fault(content(b""), "not a table written by preprocess"),
     "header only": Fault(part("header only"), "no rows", alone=True, names="train"),
     "other columns": Fault(part("other columns"), "not a table written by preprocess"),
-    "other types": Fault(part("other types"), "other types"),
+    "other types": Fault(part("other types"), "different columns or types"),
     "truncated": Fault(
         part("good", lambda data: data[: len(data) // 2]), "not a table written by preprocess"
     ),

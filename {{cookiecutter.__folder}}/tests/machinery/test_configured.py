@@ -455,7 +455,7 @@ def test_the_examples_in_the_table_of_this_repository_are_valid(
 ) -> None:
     monkeypatch.setattr(project, "ROOT", small_pipeline)
     text = (REPOSITORY / "launch.toml").read_text(encoding="utf-8")
-    examples = text[text.index("# What jobs are launched with") :]
+    examples = text[text.index("#[request") :]
     before = (small_pipeline / "launch.toml").read_text()
     (small_pipeline / "launch.toml").write_text(before + uncommented(examples, "fit"))
     words = ["--input_path.make_data", str(small_pipeline / "raw"), "--plan"]
