@@ -21,7 +21,7 @@ from timing import compare, generate, shell
 ROUNDS = 9
 JOB = "preprocess"
 DATA = "data/penguins"
-MARK = "files:"
+MARK = "read:"
 """What preprocess logs first of all once its handler runs."""
 
 
