@@ -1,6 +1,6 @@
 """Draw ``docs/demo.svg``: what ``make demo`` prints, taken from a run of it.
 
-``python docs/picture.py`` runs the demo anew. Lines of the log lose their date, and of the
+``python docs/picture.py`` runs the demo again. Lines of the log lose their date, and of the
 progress the end is kept.
 """
 

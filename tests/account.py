@@ -175,7 +175,17 @@ def account() -> Iterator[Account]:
 
 
 _in_use = threading.Lock()
-"""Held while this process serves its account: moto has one, and whoever serves it empties it."""
+"""Held while this process serves its account: moto has only one, and serving it empties it."""
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    if not _in_use.acquire(blocking=False):
+        raise RuntimeError("another fixture serves the account: mark this test `own_account`")
+    try:
+        yield
+    finally:
+        _in_use.release()
 
 
 @contextmanager
@@ -197,12 +207,11 @@ def serve(application: Any) -> Iterator[None]:
                 part["DeletionPolicy"] = "Retain"
         delete_resources(resources)
 
-    if not _in_use.acquire(blocking=False):
-        raise RuntimeError("another fixture serves the account: mark this test `own_account`")
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Silent)
     application.port = server.server_port
     thread = threading.Thread(target=server.serve_forever)
     with (
+        _alone(),
         mock.patch.object(models.ChangeSet, "apply", _apply),
         mock.patch.object(parsing.ResourceMap, "delete", delete),
         # CloudFormation refuses an update without changes, but makes an empty change set of it.
@@ -217,7 +226,6 @@ def serve(application: Any) -> Iterator[None]:
             server.shutdown()
             thread.join()
             server.server_close()
-            _in_use.release()
 
 
 def _apply(changes: Any) -> None:
