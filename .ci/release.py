@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 CHANGELOG = ROOT / "CHANGELOG.md"
 UNRELEASED = "## Unreleased\n"
 PLACES = {ROOT / "pyproject.toml": "\nversion = ", ROOT / "cookiecutter.json": '\n  "_version": '}
-"""Where the version stands, and what stands before it."""
+"""The files that contain the version, and the text before it."""
 
 Version = tuple[int, ...]
 
@@ -22,26 +22,27 @@ def git(*arguments: str) -> str:
 
 
 def parse(text: str) -> Version | None:
-    """The three numbers of https://semver.org, without what marks a pre-release."""
+    """Return the three numbers of a version (https://semver.org) that is no pre-release."""
     number = r"(0|[1-9]\d*)"
     found = re.fullmatch(rf"{number}\.{number}\.{number}", text)
     return tuple(map(int, found.groups())) if found else None
 
 
 def refusal(version: str) -> str | None:
-    """Why this commit cannot become this version, if it cannot."""
-    wanted = parse(version)
+    """Return the reason why this commit cannot be released as this version, if there is one."""
+    new = parse(version)
     released = [tag for tag in map(parse, git("tag").split()) if tag]
-    if not wanted:
+    if not new:
         return f"{version!r} is not a version: make release VERSION=1.2.3"
-    if wanted <= max(released, default=(0, 0, 0)):
-        return f"{version} is not newer than {'.'.join(map(str, max(released)))}, which is a tag"
+    if new <= max(released, default=(0, 0, 0)):
+        latest = ".".join(map(str, max(released)))
+        return f"{version} is not newer than {latest}, the latest release"
     if git("branch", "--show-current").strip() != "main":
-        return "versions are made of main: git switch main"
+        return "releases are made from main: git switch main"
     if git("status", "--porcelain"):
-        return "files differ from the commit: see git status"
+        return "there are uncommitted changes: see git status"
     if not re.search(rf"^{UNRELEASED}(?:(?!## ).*\n)*- ", CHANGELOG.read_text(), re.MULTILINE):
-        return "CHANGELOG.md has no entry under Unreleased: say what is new"
+        return "CHANGELOG.md has no entry under Unreleased: describe what is new"
     return None
 
 
@@ -68,4 +69,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1], sys.argv[2:])
     except subprocess.CalledProcessError as error:
-        sys.exit(f"git {error.cmd[1]} failed; git checkout . takes back what was written")
+        sys.exit(f"git {error.cmd[1]} failed; run git checkout . to undo the changes")

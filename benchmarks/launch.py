@@ -247,6 +247,7 @@ def environment(endpoint: str, bucket: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_REGION": "eu-west-1",
         "S3_BUCKET": bucket,
+        "SAGEMAKER_ROLE_ARN": "arn:aws:iam::123456789012:role/jobs",
     }
 
 

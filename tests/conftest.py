@@ -46,7 +46,7 @@ LONGEST = (
     "test_environment",
     "test_pipeline",
 )
-"""Modules that take minutes, the longest first: whoever starts them last waits for them."""
+"""Modules that take minutes, the longest first, so that no worker starts one of them last."""
 INDEPENDENT = (
     "test_doctor",
     "test_environment",
@@ -218,7 +218,7 @@ def generated(cookies_session: Cookies) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder that all workers have; whoever writes there holds a lock of his own."""
+    """A folder that all workers share. Hold a lock while writing to it."""
     folder = tmp_path_factory.getbasetemp()
     return folder if worker_id == "master" else folder.parent
 

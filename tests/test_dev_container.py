@@ -1,8 +1,9 @@
 """The dev container of a generated repository, whose Python is newer than that of Debian 12."""
 
 import json
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,10 @@ def container(generated: Path, tmp_path: Path) -> Iterator[str]:
             subprocess.run(["docker", *command.split(), name], capture_output=True, check=False)
 
 
-def test_checks_and_jobs_pass_in_it(container: str) -> None:
+def test_checks_and_jobs_pass_in_it(
+    container: str, record_property: Callable[[str, object], None]
+) -> None:
+    """The coverage is shown at the end: measuring it costs little with this version of Python."""
     identity = [
         word
         for role in ("AUTHOR", "COMMITTER")
@@ -49,5 +53,13 @@ def test_checks_and_jobs_pass_in_it(container: str) -> None:
             f"GIT_{role}_EMAIL=tests@localhost",
         )
     ]
-    for target in ("check", "run"):
-        run(Path.cwd(), "docker", "exec", *identity, container, "make", target)
+    make = ("docker", "exec", *identity, container, "make")
+    output = run(Path.cwd(), *make, "--jobs=2", "lint", "coverage")
+    assert re.search(r"Success: no issues found in \d+ source files", output)
+    assert re.search(r"\d+ passed in", output)
+    assert "skipped" not in output
+    table = re.findall(r"^launch/\S+ +(\d+) +(\d+) +\d+%", output, flags=re.MULTILINE)
+    record_property("coverage", "\n".join(re.findall(r"^(?:launch|src|TOTAL)\b.*", output, re.M)))
+    lines, missed = (sum(map(int, column)) for column in zip(*table, strict=True))
+    assert missed / lines <= 0.15
+    run(Path.cwd(), *make, "run")

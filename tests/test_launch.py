@@ -176,7 +176,7 @@ def _launch_a_sleeper(project: Path, aws: dict[str, str]) -> tuple[subprocess.Po
 
 
 @pytest.mark.docker
-def test_whoever_stops_waiting_is_told_how_to_stop_the_job(
+def test_an_interrupt_leaves_the_job_running_and_prints_how_to_stop_it(
     project: Path, service: emulator.Emulator, aws: dict[str, str]
 ) -> None:
     process, output = _launch_a_sleeper(project, aws)

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,18 +29,12 @@ def direct_dependencies(project: Path) -> set[str]:
     return {re.split("[^a-z0-9-]", line)[0] for line in pyproject["project"]["dependencies"]}
 
 
-def test_is_clean_at_once_after_a_move(
-    installed_project: Path, record_property: Callable[[str, object], None]
-) -> None:
-    """The one run of all the tests of a generated project; their coverage is shown at the end."""
+def test_is_clean_at_once_after_a_move(installed_project: Path) -> None:
+    """All tests of a generated project run here, and in its dev container with a newer Python."""
     output = run(installed_project, "make", "check")
     assert re.search(r"Success: no issues found in \d+ source files", output)
     assert re.search(r"\d+ passed in", output)
     assert "skipped" not in output
-    table = re.findall(r"^launch/\S+ +(\d+) +(\d+) +\d+%", output, flags=re.MULTILINE)
-    record_property("coverage", "\n".join(re.findall(r"^(?:launch|src|TOTAL)\b.*", output, re.M)))
-    lines, missed = (sum(map(int, column)) for column in zip(*table, strict=True))
-    assert missed / lines <= 0.15
     run(installed_project, "make", "run")
     assert results(installed_project)
     assert run(installed_project, "git", "status", "--porcelain") == ""

@@ -116,7 +116,7 @@ def test_without_an_identity_nothing_is_lost(
     monkeypatch.setenv("GIT_AUTHOR_NAME", "")
     done = release(template, "2.0.0")
     assert done.returncode == 1
-    undo = re.search("git commit failed; (.*) takes back", done.stderr)
+    undo = re.search("git commit failed; run (.*) to undo", done.stderr)
     assert undo
     run(template, *undo[1].split())
     assert run(template, "git", "status", "--porcelain") == ""

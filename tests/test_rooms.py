@@ -65,7 +65,7 @@ def test_the_tests_of_the_template_pass_with_another_example(tmp_path: Path) -> 
 def test_the_tests_of_the_jobs_do_not_read_all_data(
     generated: Path, installed_project: Path, tmp_path: Path
 ) -> None:
-    """Whoever opens a pipe that nobody writes to waits until the test runs out of time.
+    """A reader of a pipe without a writer waits until the test times out.
 
     ``test_another_model.py`` runs all other tests of a repository with data that is unreadable.
     """

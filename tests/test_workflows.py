@@ -25,6 +25,7 @@ RIGHTS = {
 }
 """The permissions of jobs that do more than check out."""
 GITLAB = ".gitlab-ci.yml"
+MAKE = r"\bmake (\S+)"
 JOBS = yaml.safe_load((TEMPLATE / ".github/workflows/ci.yml").read_text())["jobs"]
 
 
@@ -74,6 +75,11 @@ def test_gitlab_does_the_same(generated: Path) -> None:
     condition = pipeline["push"]["rules"][0]["if"]
     assert "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH" in condition
     assert "$AWS_ROLE_ARN" in condition
+    made = {target for line in pipeline["push"]["script"] for target in re.findall(MAKE, line)}
+    assert made == {"push"}
+    (saved,) = pipeline["build"]["artifacts"]["paths"]
+    assert any(f">{saved}" in line for line in pipeline["build"]["script"])
+    assert f"docker load --input {saved}" in pipeline["push"]["script"]
 
 
 def test_forms_are_as_github_wants_them() -> None:
@@ -99,7 +105,7 @@ def test_jobs_with_more_permissions_run_no_code_of_packages(workflow: Path) -> N
     for name, job in yaml.safe_load(workflow.read_text())["jobs"].items():
         if name in RIGHTS:
             lines = [step["run"] for step in job["steps"] if "run" in step]
-            targets = {target for line in lines for target in re.findall(r"\bmake (\S+)", line)}
+            targets = {target for line in lines for target in re.findall(MAKE, line)}
             assert targets <= {"push"}
 
 
@@ -116,7 +122,7 @@ def test_commands_are_verbs_of_the_makefile(workflow: Path) -> None:
     makefile = (repository(workflow) / "Makefile").read_text()
     verbs = re.findall(r"^\.PHONY: (\S+)", makefile, flags=re.MULTILINE)
     for command in (step["run"] for step in steps(workflow) if "run" in step):
-        for verb in re.findall(r"\bmake (\S+)", command):
+        for verb in re.findall(MAKE, command):
             assert verb in verbs
         for script in re.findall(r"(\.ci/\S+)", command):
             assert os.access(repository(workflow) / script, os.X_OK)
@@ -212,7 +218,7 @@ def aws(shared_folder: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def test_tests_are_those_that_run_by_hand() -> None:
     """Another test runs these, and what the image's job runs, in generated projects."""
-    assert commands("test") == ["make lint", "make test"]
+    assert commands("test") == ["make lint", "make coverage"]
     *made, _save = commands("image")
     assert made == ["make image", "make run-image"]
 

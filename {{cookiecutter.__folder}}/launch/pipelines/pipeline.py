@@ -145,14 +145,14 @@ def _read_table() -> _Table:
 
 def _sorted_jobs() -> list[str]:
     """Return the names of all jobs, each after those that write its inputs."""
-    found = [jobs.read(name) for name in jobs.names()]
+    every = [jobs.read(name) for name in jobs.names()]
     graph = {
         job.name: [
             writer.name
-            for writer in found
+            for writer in every
             if writer is not job and {item.name for item in job.inputs} & set(writer.output_names)
         ]
-        for job in found
+        for job in every
     }
     try:
         return list(TopologicalSorter(graph).static_order())
@@ -201,11 +201,11 @@ def split(argv: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
     for word in argv:
         if word == "--":
             raise LaunchError("a bare -- is not supported: write --option=value")
-        found = _OPTION.fullmatch(word)
-        if found:
+        match = _OPTION.fullmatch(word)
+        if match:
             if words:
                 yield option, job, words
-            option, job, with_value, value = found.groups(default="")
+            option, job, with_value, value = match.groups(default="")
             option = option or with_value
             words = [option + value]
         elif words:
@@ -247,10 +247,10 @@ class _CommandLines:
             self.pipeline.extend(own)
             return
         by_job = {job: words_for(parser) for job, parser in self.table.parsers.items()}
-        found = {job: words for job, words in by_job.items() if words is not None}
-        for job, words in found.items():
+        accepted = {job: words for job, words in by_job.items() if words is not None}
+        for job, words in accepted.items():
             self.shared.setdefault(job, []).extend(words)
-        if not found:
+        if not accepted:
             self._reject_shared(option)
 
     def check(self) -> None:
@@ -461,8 +461,8 @@ def _other_input(option: str, before: Sequence[Launch]) -> str:
 
 def _prepare_step(launch: Launch, before: Sequence[Step]) -> Step:
     """Return a step with its request; all steps without a chosen image share one."""
-    found = [step for step in before if not step.launch.options.image]
-    image = found[0].request["AppSpecification"]["ImageUri"] if found else ""
+    sharing = [step for step in before if not step.launch.options.image]
+    image = sharing[0].request["AppSpecification"]["ImageUri"] if sharing else ""
     return Step(launch, request.prepare(launch, image))
 
 

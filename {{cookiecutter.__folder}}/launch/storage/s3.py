@@ -286,24 +286,24 @@ def fetch(address: str) -> Path:
         return Path(address)
     with errors.as_launch_error(address):
         client = _client()
-        found = _find(client, address)
+        listing = _find(client, address)
         name = _last_part(address).lstrip(".")[:_NAME_LENGTH]
-        target = project.OUT / "downloads" / f"{name}-{_fingerprint(found.objects)[:12]}"
+        target = project.OUT / "downloads" / f"{name}-{_fingerprint(listing.objects)[:12]}"
         if target.exists():
-            if changed := _changed(target, found.objects):
+            if changed := _changed(target, listing.objects):
                 raise LaunchError(
                     f"{target / changed} was changed after its download: remove {target}, "
                     "it is downloaded again"
                 )
         else:
-            if not found.is_object:
-                _check_record(client, address, found.objects)
-            _fetch(client, found, target)
-    return target / found.objects[0].name if found.is_object else target
+            if not listing.is_object:
+                _check_record(client, address, listing.objects)
+            _fetch(client, listing, target)
+    return target / listing.objects[0].name if listing.is_object else target
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Listing:
     """What is at an address: the objects below it, or the one object whose key it is."""
 
     folder: str
@@ -312,11 +312,11 @@ class _Found:
     is_object: bool
 
 
-def _find(client: Any, address: str) -> _Found:
+def _find(client: Any, address: str) -> _Listing:
     if objects := _list(client, *split(address)):
-        return _Found(address, objects, is_object=False)
+        return _Listing(address, objects, is_object=False)
     if item := _object_at(client, address):
-        return _Found(address.rstrip("/").removesuffix(f"/{item.name}"), [item], is_object=True)
+        return _Listing(address.rstrip("/").removesuffix(f"/{item.name}"), [item], is_object=True)
     raise LaunchError(f"{address} holds no files: correct the address")
 
 
@@ -326,25 +326,25 @@ def _object_at(client: Any, address: str) -> Object | None:
     if not key:
         return None
     # In the order of S3, a key precedes those that begin with it.
-    found = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=2).get("Contents", [])
-    if not found or found[0]["Key"] != key:
+    objects = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=2).get("Contents", [])
+    if not objects or objects[0]["Key"] != key:
         return None
-    if len(found) > 1:
+    if len(objects) > 1:
         raise LaunchError(
-            f"{address} is also the beginning of s3://{bucket}/{found[1]['Key']}, which SageMaker "
-            "would read, too: copy the object to a folder of its own"
+            f"{address} is also the beginning of s3://{bucket}/{objects[1]['Key']}, which "
+            "SageMaker would read, too: copy the object to a folder of its own"
         )
-    return Object(key.rpartition("/")[2], found[0]["Size"], found[0]["ETag"])
+    return Object(key.rpartition("/")[2], objects[0]["Size"], objects[0]["ETag"])
 
 
-def _fetch(client: Any, found: _Found, target: Path) -> None:
+def _fetch(client: Any, listing: _Listing, target: Path) -> None:
     """Download objects into a folder that appears when all of them are there."""
     with folders.temporary(target.parent) as temporary:
         downloaded = temporary / "files"
         downloaded.mkdir()
-        _download(client, found.folder, found.objects, downloaded)
-        if not found.is_object:
-            _check_content(found.folder, found.objects, downloaded)
+        _download(client, listing.folder, listing.objects, downloaded)
+        if not listing.is_object:
+            _check_content(listing.folder, listing.objects, downloaded)
         _protect(downloaded)
         _rename(downloaded, target)
 
@@ -616,8 +616,8 @@ def _check_keys(address: str, names: Sequence[str]) -> None:
 def _differences(folder: Path, objects: Sequence[Object]) -> list[str]:
     """Return the names of files in a folder that differ from the objects in name or size."""
     expected = {(item.name, item.size) for item in objects}
-    found = {(file.name, file.size) for file in folders.scan(folder)}
-    return sorted(name for name, _ in expected ^ found)
+    files = {(file.name, file.size) for file in folders.scan(folder)}
+    return sorted(name for name, _ in expected ^ files)
 
 
 def _protect(folder: Path) -> None:

@@ -30,6 +30,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -233,7 +234,7 @@ def faults(
     """An AWS account that holds an empty bucket, and the settings that name it."""
     from moto import mock_aws
 
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
+    for name in dict(_aws_variables()):
         monkeypatch.delenv(name)
     environment = {
         "AWS_ACCESS_KEY_ID": "testing",
@@ -253,17 +254,23 @@ def faults(
     monkeypatch.setattr(backoff, lambda *_: 0.0)
     installed, session = Faults(), clients.session
 
-    def session_with_faults() -> Any:
+    @cache
+    def session_with(_variables: frozenset[tuple[str, str]]) -> Any:
+        """Reuse the session of these variables, because making one takes a moment."""
         made = session()
         installed.install(made)
         return made
 
-    monkeypatch.setattr(clients, "session", session_with_faults)
+    monkeypatch.setattr(clients, "session", lambda: session_with(frozenset(_aws_variables())))
     with mock_aws():
         location = {"LocationConstraint": REGION}
         _client().create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
         yield installed
     assert not installed.owner_not_sent
+
+
+def _aws_variables() -> Iterator[tuple[str, str]]:
+    return ((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
 
 
 def store(key: str, body: bytes = b"1") -> None:
@@ -307,10 +314,16 @@ def answer(content: Any) -> Any:
     return AWSResponse("", 200, headers, MockRawResponse(json.dumps(content)))
 
 
+@cache
 def _client() -> Any:
     import boto3
 
-    return boto3.client("s3", region_name=REGION)
+    return boto3.client(
+        "s3",
+        region_name=REGION,
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",  # noqa: S106 - moto accepts any
+    )
 
 
 def _error(request: Any, code: str, message: str, status: int) -> Any:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from aws_faults import Faults
-from launch.aws import clients
 from repositories import make_repository
 
 MAKE_DATA = '''\
@@ -119,9 +118,7 @@ def edit_table(root: Path, old: str, new: str) -> None:
 
 
 @pytest.fixture
-def account(faults: Faults, small_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> Faults:
-    """The repository's AWS account. One session serves all calls: making one takes a moment."""
+def account(faults: Faults, small_pipeline: Path) -> Faults:
+    """The repository's AWS account."""
     assert small_pipeline.exists()
-    session = clients.session()
-    monkeypatch.setattr(clients, "session", lambda: session)
     return faults

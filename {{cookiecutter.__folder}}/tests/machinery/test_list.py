@@ -19,14 +19,11 @@ ID = "20261130-120000-abc123"
 
 
 @pytest.fixture
-def launches(faults: Faults, small_project: Path, monkeypatch: pytest.MonkeyPatch) -> Launches:
+def launches(faults: Faults, small_project: Path) -> Launches:
     """An account without launches; the project is named ``small``, its job ``probe``."""
     assert small_project.exists()
     made = Launches()
     made.install(faults)
-    # Several names are looked for in a test, and making a session takes a moment.
-    session = clients.session()
-    monkeypatch.setattr(clients, "session", lambda: session)
     return made
 
 
