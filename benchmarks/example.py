@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from scale import MAKE, Cost, join, link, preprocess, run
@@ -86,6 +87,28 @@ print("| vCPUs | at most times as fast |", "|---:|---:|", sep="\\n")
 for cpus in (2, 4, 16, 96):
     print(f"| {cpus} | {sum(fits) / max(sum(fits) / cpus, max(fits), serial):.1f} |")
 """
+TUNING = """
+import sys, time
+from pathlib import Path
+from penguin_species.tuning import TuningHandler
+
+output = Path(sys.argv[2])
+output.mkdir(parents=True)
+started = time.perf_counter()
+TuningHandler(trials=12, folds=5, seed=0).run(Path(sys.argv[1]), output)
+print(time.perf_counter() - started)
+"""
+TRAINING = """
+import sys, time
+from pathlib import Path
+from penguin_species.training import TrainingHandler
+
+output = Path(sys.argv[2])
+output.mkdir(parents=True)
+started = time.perf_counter()
+TrainingHandler(seed=0).run(Path(sys.argv[1]), None, output)
+print(time.perf_counter() - started)
+"""
 START = """
 import os, statistics, subprocess, sys, time
 
@@ -142,24 +165,40 @@ def make_dataset(project: Path, folder: Path, rows: int) -> Path:
     return dataset
 
 
-def job(project: Path, cpus: int, name: str, *options: str | Path) -> tuple[Cost, dict[str, bytes]]:
-    """Run a job on so many CPUs, and return the files that it wrote as well."""
+Measured = tuple[float, dict[str, bytes]]
+"""Seconds, and the files that were written."""
+
+
+def job(project: Path, name: str, dataset: Path, cpus: int) -> Measured:
+    """Run a job on so many CPUs."""
     folder = project / "out" / "benchmark"
     words = ("env", f"JOB_CPUS={cpus}", PYTHON, "-u", f"entrypoints/{name}.py")
-    cost = run(project, *words, *options, "--output_path", folder)
+    cost = run(project, *words, "--input_path", dataset, "--output_path", folder)
+    return cost.seconds, take(folder)
+
+
+def handler(project: Path, code: str, dataset: Path, cpus: int) -> Measured:
+    """Run the handler of a job on so many CPUs, and time it without the start of Python."""
+    folder = project / "out" / "benchmark"
+    words = ("env", f"JOB_CPUS={cpus}", PYTHON, "-c", code, dataset, folder)
+    return float(output(project, *words)), take(folder)
+
+
+def take(folder: Path) -> dict[str, bytes]:
+    """Remove a folder of outputs, and return its files without the record."""
     written = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     shutil.rmtree(folder)
-    written.pop("job.json")
-    return cost, written
+    written.pop("job.json", None)
+    return written
 
 
-def print_cpus(what: str, goal: float, measure: Callable[[int], tuple[Cost, object]]) -> None:
+def print_cpus(what: str, goal: float, measure: Callable[[int], Measured]) -> None:
     """One CPU and all CPUs in turn."""
     pairs = []
     for _ in range(ROUNDS):
         (one, expected), (all_, found) = measure(1), measure(CPUS)
         assert found == expected, "results depend on the number of CPUs"
-        pairs.append((one.seconds, all_.seconds))
+        pairs.append((one, all_))
     cells = [f"{statistics.median(column):.1f}" for column in zip(*pairs, strict=True)]
     ratio = statistics.median(one / all_ for one, all_ in pairs)
     print(f"| {what} | {' | '.join(cells)} | {ratio:.2f} | {goal:.2f} |", flush=True)
@@ -175,25 +214,20 @@ def tune(project: Path, folder: Path) -> None:
     penguins = folder / "small" / "dataset"
     paths = ("--input_path", "data/penguins", "--output_path", penguins)
     shell(project, PYTHON, "entrypoints/preprocess.py", *paths)
-    head("tune, 12 trials of 5 folds, the whole job")
-    for what, data, goal in (("20,000 rows", dataset, 0.9 * CPUS), ("penguins", penguins, 1)):
-
-        def measure(cpus: int, data: Path = data) -> tuple[Cost, object]:
-            return job(project, cpus, "tune", "--input_path", data)
-
-        print_cpus(what, goal, measure)
+    head("tune, 12 trials of 5 folds")
+    goal = 0.9 * CPUS
+    print_cpus("20,000 rows, the handler", goal, partial(handler, project, TUNING, dataset))
+    print_cpus("20,000 rows, the whole job", goal, partial(job, project, "tune", dataset))
+    print_cpus("penguins, the whole job", 1, partial(job, project, "tune", penguins))
     print()
     print(output(project, PYTHON, "-c", FITS, dataset))
 
 
 def train(project: Path, folder: Path) -> None:
     dataset = make_dataset(project, folder / "large", 300_000)
-    head("train, the whole job")
-
-    def measure(cpus: int) -> tuple[Cost, object]:
-        return job(project, cpus, "train", "--input_path", dataset)
-
-    print_cpus("300,000 rows", 1.6, measure)
+    head("train")
+    print_cpus("300,000 rows, the handler", 1.6, partial(handler, project, TRAINING, dataset))
+    print_cpus("300,000 rows, the whole job", 1.6, partial(job, project, "train", dataset))
 
 
 def print_over(costs: Mapping[str, list[Cost]], floor: str, goals: Mapping[str, str]) -> None:

@@ -52,6 +52,16 @@ s3.download(sys.argv[1], Path(sys.argv[2]))
 """
 
 
+CLIENTS = """
+import boto3
+from launch.aws import clients
+
+for service in ("ecr", "s3", "iam", "sagemaker", "pricing", "sagemaker", "logs", "s3"):
+    {client}
+"""
+"""Makes the clients of a launch on SageMaker that waits for its job."""
+
+
 def main() -> None:
     chosen = sys.argv[1:] or list(COMPARISONS)
     with tempfile.TemporaryDirectory() as folder:
@@ -120,6 +130,25 @@ def transfers(project: Path, folder: Path) -> None:
             baseline="first launch",
             rounds=ROUNDS,
         )
+
+
+def make_clients(project: Path, _: Path) -> None:
+    """Compare the clients of a launch with one session of boto3 for each."""
+    python = project / ".venv" / "bin" / "python"
+    settings = [f"{name}={value}" for name, value in environment("http://127.0.0.1:9", "").items()]
+
+    def run(client: str) -> None:
+        shell(project, "env", *settings, python, "-c", CLIENTS.format(client=client))
+
+    print("\nThe clients of a launch, over a session of boto3 for each\n")
+    compare(
+        {
+            "boto3": lambda: run("boto3.Session().client(service)"),
+            "launch": lambda: run("clients.client(service)"),
+        },
+        baseline="boto3",
+        rounds=ROUNDS,
+    )
 
 
 def starts(project: Path, folder: Path) -> None:
@@ -232,6 +261,7 @@ def edit(project: Path, folder: Path) -> None:
 
 COMPARISONS: Mapping[str, Callable[[Path, Path], None]] = {
     "transfers": transfers,
+    "clients": make_clients,
     "starts": starts,
     "edit": edit,
 }

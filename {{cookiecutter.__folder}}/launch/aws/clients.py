@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from ..settings.config import bucket_owners
@@ -12,13 +12,29 @@ _ACCOUNT = re.compile(r"arn:[^:]+:iam::(\d{12}):role/.+")
 
 
 def session() -> Any:
-    """Return a ``boto3.Session`` in the project's region."""
-    import boto3
+    """Return a ``boto3.Session`` in the project's region.
 
-    session = boto3.Session(region_name=setting("AWS_REGION") or None)
+    It reads the credentials again, so that those that were renewed meanwhile are used.
+    """
+    import boto3
+    import botocore.session
+
+    core = botocore.session.get_session()
+    descriptions = _service_descriptions(core.get_config_variable("data_path"))
+    core.register_component("data_loader", descriptions)
+    session = boto3.Session(botocore_session=core, region_name=setting("AWS_REGION") or None)
     if not session.region_name:
         require("AWS_REGION")
     return session
+
+
+@cache
+def _service_descriptions(data_path: str | None) -> Any:
+    """Return botocore's descriptions of the services, whose reading takes most of the time of a
+    client."""
+    from botocore.loaders import create_loader
+
+    return create_loader(data_path)
 
 
 def client(service: str, *, region: str | None = None, **config: Any) -> Any:

@@ -219,18 +219,8 @@ class Faults:
         return None
 
 
-@pytest.fixture(scope="session")
-def service_models() -> Any:
-    """What botocore loads for every session otherwise, which takes longer than most tests."""
-    from botocore.loaders import create_loader
-
-    return create_loader()
-
-
 @pytest.fixture
-def faults(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service_models: Any
-) -> Iterator[Faults]:
+def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
     """An AWS account that holds an empty bucket, and the settings that name it."""
     from moto import mock_aws
 
@@ -248,7 +238,6 @@ def faults(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("botocore.session.create_loader", lambda *_: service_models)
     # Retries without the time between them.
     backoff = "botocore.retries.standard.ExponentialBackoff.delay_amount"
     monkeypatch.setattr(backoff, lambda *_: 0.0)

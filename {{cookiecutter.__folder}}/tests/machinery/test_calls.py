@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aws_faults import Faults, answer, push_image
+from aws_faults import REGION, Faults, answer, push_image
 from launch.__main__ import main
 from launch.aws import clients
 from launch.backends import sagemaker
@@ -47,6 +47,27 @@ class Calls:
 @pytest.fixture
 def calls(account: Faults, record_property: Callable[[str, object], None]) -> Calls:
     return Calls(account, record_property)
+
+
+# Clients
+
+
+@pytest.mark.usefixtures("account")
+def test_descriptions_of_services_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.loaders import JSONFileLoader
+
+    clients.client("logs")
+    read: list[str] = []
+    load_file = JSONFileLoader.load_file
+
+    def load(loader: Any, path: str) -> Any:
+        read.append(path)
+        return load_file(loader, path)
+
+    monkeypatch.setattr(JSONFileLoader, "load_file", load)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "renewed")  # needs a new session
+    assert clients.client("logs").meta.region_name == REGION
+    assert not [path for path in read if Path(f"{path}.json.gz").exists()]
 
 
 # Launching
