@@ -43,16 +43,19 @@ def test_is_clean_at_once_after_a_move(installed_project: Path) -> None:
 def test_new_jobs_pass_all_checks_and_run_with_the_others(
     installed_project: Path, tmp_path: Path
 ) -> None:
-    """Of the tests, those that read the jobs of the repository: the others cannot differ."""
+    """Runs the tests that read the jobs of the repository: the others cannot differ."""
     project = copy_installed(installed_project, tmp_path / "copy")
     run(project, "make", "job", "NAME=describe")
     second = f"{TABLE['metric']['job']}_again"
     run(project, "make", "job", f"NAME={second}", f"READS={TABLE['metric']['output']}")
     run(project, "make", "lint")
-    tests = (".venv/bin/python", "-m", "pytest", "--numprocesses", "2", *TESTS_OF_THE_EXAMPLE)
-    assert re.search(r"\d+ passed in", run(project, *tests))
+    names = ("describe", second)
+    tests = [f"tests/jobs/test_{name}.py" for name in names]
+    tests += [each for each in TESTS_OF_THE_EXAMPLE if each != "tests/jobs"]
+    command = (".venv/bin/python", "-m", "pytest", "--numprocesses", "2")
+    assert re.search(r"\d+ passed in", run(project, *command, *tests))
     output = run(project, "make", "run")
-    for name in ("describe", second):
+    for name in names:
         assert list(project.glob(f"out/*/{name}/{name}/job.json"))
         assert f"--output_path.{name} " in output
 

@@ -51,6 +51,7 @@ _ADVICE = {
 }
 
 _KEY_ACTION = re.compile(r"kms:\w+")
+_MESSAGE_LENGTH = 500
 
 
 def explain(error: Exception) -> str:
@@ -65,7 +66,9 @@ def explain(error: Exception) -> str:
                 advice = _denied(error.response["Error"])
             elif advice == _KEY and message:
                 advice = f"{message}: {advice}"  # the message names the key
-            return f"{error.operation_name}: {code}: {advice or message}"
+            # The message can be the page of a proxy.
+            advice = advice or " ".join(message.split())[:_MESSAGE_LENGTH]
+            return f"{error.operation_name}: {code}: {advice}"
         case exceptions.NoCredentialsError():
             return "there are no AWS credentials: run `aws configure sso`, or set AWS_PROFILE"
         case (

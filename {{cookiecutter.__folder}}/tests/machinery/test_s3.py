@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import SSOTokenLoadError, UnauthorizedSSOTokenError
+from botocore.exceptions import ClientError, SSOTokenLoadError, UnauthorizedSSOTokenError
 
 from aws_faults import ACCOUNT, BUCKET, REGION, Faults, store, stored
 from launch.aws import clients, errors
@@ -948,6 +948,15 @@ class TestErrors:
         monkeypatch.delenv("AWS_REGION")
         with pytest.raises(SetupError, match="AWS_REGION"):
             s3.listing(OUTPUT)
+
+    def test_shortens_the_page_of_a_proxy(self) -> None:
+        page = f"<html>\n<body>Blocked by the proxy.{'<p>More.</p>' * 1000}\n</body>"
+        error = ClientError({"Error": {"Code": "", "Message": page}}, "GetProducts")
+        with pytest.raises(LaunchError) as caught, errors.as_launch_error(OUTPUT):
+            raise error
+        (line,) = str(caught.value).splitlines()
+        assert "Blocked by the proxy." in line
+        assert len(line) < 1000
 
     def test_leaves_other_errors_alone(self) -> None:
         with pytest.raises(ZeroDivisionError), errors.as_launch_error(OUTPUT):
