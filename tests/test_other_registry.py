@@ -10,6 +10,8 @@ import pytest
 from conftest import fails, run
 from registry import ACCOUNT
 
+pytestmark = pytest.mark.slow
+
 OTHER = "210987654321"
 REGISTRY = f"{OTHER}.dkr.ecr.eu-central-1.amazonaws.com"
 DIGEST = f"sha256:{'0' * 64}"

@@ -7,6 +7,8 @@ import pytest
 import yaml
 from conftest import TEMPLATE, fails, run
 
+pytestmark = pytest.mark.slow
+
 BRANCH = "template-update"
 TITLE = "Apply the newest version of the template"
 GH = """\

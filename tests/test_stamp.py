@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import PACKAGE, fails, run
 
+pytestmark = pytest.mark.slow
+
 MODULE = f"src/{PACKAGE}/added.py"
 IN_THE_IMAGE = (
     ".dockerignore",
