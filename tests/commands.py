@@ -165,7 +165,7 @@ for verb in sys.stdin.read().split():
     with contextlib.suppress(SystemExit):
         main([verb, "--help"])
 """
-        found = self._run(code, " ".join([*self.jobs, *(self.verbs - {"clean"})]))
+        found = self._run(code, " ".join([*self.jobs, *self.verbs]))
         return set(OPTION.findall(found))
 
     def errors(self, commands: Iterable[str]) -> Mapping[str, str]:
@@ -204,8 +204,6 @@ print(json.dumps({
         text = re.sub(r"--[A-Z]\S* \S+", "", text)  # `--OPTION.JOB value`
         verb, *words = shlex.split(text)
         words = [word for word in words if word != "--help"]
-        if verb == "clean":  # it takes no options, and does not parse them
-            return [] if words else [[self.jobs[0], UNKNOWN]]
         if verb == "again":
             return [[other, *words[1:], UNKNOWN] for other in (*self.jobs, "pipeline")]
         if verb == "JOB":

@@ -65,7 +65,7 @@ def launch(job: str, **options: Any) -> "LaunchedRun":
 
 
 def plan(job: str, **options: Any) -> dict[str, Any]:
-    """Return what ``launch`` would send to SageMaker, and start nothing.
+    """Return what ``launch`` would send to SageMaker, without starting anything.
 
     Raises:
         LaunchError: The launch would be rejected.
@@ -82,7 +82,7 @@ def plan(job: str, **options: Any) -> dict[str, Any]:
 
 
 def deploy(**options: Any) -> str:
-    """Store the pipeline's definition on SageMaker, start nothing, and return its ARN.
+    """Store the pipeline's definition on SageMaker without starting it, and return its ARN.
 
     Raises:
         LaunchError: The launch was rejected.

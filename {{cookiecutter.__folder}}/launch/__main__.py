@@ -19,17 +19,17 @@ Requests = Sequence[tuple[Launch, Request]]
 _HELP = """\
 usage: COMMAND JOB [options]       run a job
        COMMAND pipeline [options]  run the jobs that launch.toml lists, one after the other
-       COMMAND deploy [options]    put the pipeline on SageMaker and start nothing
-       COMMAND compare RUN ...     show what differs between runs, and their metrics
-       COMMAND list                list what was launched, here and on SageMaker
+       COMMAND deploy [options]    create or update the pipeline on SageMaker without running it
+       COMMAND compare RUN ...     show how runs differ, and their metrics side by side
+       COMMAND list                list jobs and runs on this machine and on SageMaker
        COMMAND show NAME           show a job or run, why it failed and what to do next
-       COMMAND logs NAME           print its log and follow it to its end
-       COMMAND stop NAME           stop it
+       COMMAND logs NAME           print the log of a job or run, and follow it
+       COMMAND stop NAME           stop a job or run
        COMMAND again NAME [options]
-                                   launch the same again, with changed options
+                                   launch a job or run again, with changed options
        COMMAND clean               remove what killed launches left on this machine
 
---help after any of these lists its options. Jobs: """
+Add --help to any of these for its options. Jobs: """
 
 
 def main(argv: Sequence[str]) -> int:
@@ -46,17 +46,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _carry_out(verb: str, argv: Sequence[str]) -> int:
-    if verb == "clean":
-        from . import backends
-
-        backends.clean()
-        return ExitCode.COMPLETED
     if verb == "compare":
         from .commands import comparison
 
         comparison.main(argv)
         return ExitCode.COMPLETED
-    if verb in ("list", "show", "logs", "stop"):
+    if verb in ("list", "show", "logs", "stop", "clean"):
         from .commands import cli
 
         return cli.carry_out(verb, argv)
@@ -64,7 +59,7 @@ def _carry_out(verb: str, argv: Sequence[str]) -> int:
         from .commands import repeat
 
         if argv and argv[0] in ("-h", "--help"):
-            print(repeat.USAGE)
+            print(repeat.HELP)
             return ExitCode.COMPLETED
         repeated = repeat.prepare(argv)
         start = _pipeline if repeated.job == "pipeline" else _job

@@ -52,7 +52,7 @@ def _with_cost(run: Run) -> Run:
 
 
 def deploy(pipeline: Pipeline) -> str:
-    """Store the definition of a pipeline on SageMaker, start nothing, and return its ARN.
+    """Store the definition of a pipeline on SageMaker without starting it, and return its ARN.
 
     Raises:
         LaunchError: The launch was rejected.

@@ -79,7 +79,7 @@ def _follow(pipeline: Pipeline, arn: str, source: Source, advice: str) -> Run:
 
 
 def deploy(pipeline: Pipeline, definition: Mapping[str, Any]) -> str:
-    """Store the definition that schedules execute, start nothing, and return the pipeline's ARN.
+    """Store the definition that schedules execute, and return the pipeline's ARN.
 
     Raises:
         LaunchError: An input cannot be uploaded, or SageMaker rejects the definition.

@@ -27,7 +27,7 @@ _ENDED = ("ValidationException", "ResourceNotFound", "ConflictException")
 def follow(entry: Entry) -> Run:
     """Print the log of a job, or of all jobs of a pipeline, and follow it to its end.
 
-    An interrupt ends the following only.
+    An interrupt stops following; the launch continues.
 
     Raises:
         LaunchError: There is no such job any more, or its log cannot be read.

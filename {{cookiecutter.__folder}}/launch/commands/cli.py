@@ -1,4 +1,4 @@
-"""The command lines of ``list``, ``show``, ``logs`` and ``stop``."""
+"""The command lines of ``list``, ``show``, ``logs``, ``stop`` and ``clean``."""
 
 import json
 import shutil
@@ -17,12 +17,13 @@ LIMIT = 20
 """How many entries are listed by default."""
 
 _DESCRIPTIONS = {
-    "list": "List what was launched on this machine and on SageMaker, the newest first.",
+    "list": "List jobs and runs of the pipeline on this machine and on SageMaker, newest first.",
     "show": "Show a job or a run of the pipeline: its request, record and outputs, why it failed "
     "and what to do next.",
-    "logs": "Print the log of a job, or of all jobs of a pipeline, and follow it to its end. "
-    "Ctrl-C ends the following only.",
+    "logs": "Print the log of a job, or of all jobs of a run of the pipeline, and follow it to its "
+    "end. Ctrl-C stops following; the job continues.",
     "stop": "Stop a job or a run of the pipeline.",
+    "clean": "Remove processes, containers and folders that killed launches left on this machine.",
 }
 
 
@@ -38,17 +39,24 @@ def carry_out(verb: str, argv: Sequence[str]) -> int:
             "--limit",
             type=runtime.at_least(1),
             default=LIMIT,
-            help=f"how many are listed (default: {LIMIT})",
+            help=f"maximum number of entries (default: {LIMIT})",
         )
-    else:
-        parser.add_argument("name", metavar="NAME", help="a name or its beginning, or a run's name")
+    elif verb != "clean":
+        parser.add_argument(
+            "name", metavar="NAME", help="name of a job or run, or the beginning of the name"
+        )
     if verb in ("list", "show"):
-        parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+        parser.add_argument("--json", action="store_true", help="print JSON")
     parsed = parser.parse_args(argv)
     if verb == "list":
         return _list(parsed.limit, as_json=parsed.json)
     if verb == "show":
         return _show(parsed.name, as_json=parsed.json)
+    if verb == "clean":
+        from .. import backends
+
+        backends.clean()
+        return ExitCode.COMPLETED
     from . import attach, tracking
 
     if verb == "stop":

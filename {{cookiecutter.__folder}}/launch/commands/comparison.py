@@ -142,9 +142,9 @@ def main(argv: Sequence[str]) -> None:
         "runs",
         metavar="RUN",
         nargs="+",
-        help="name of a run in out/ or in S3, or of a pipeline's execution",
+        help="name of a run, or name or ARN of an execution of the pipeline",
     )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parsed = parser.parse_args(argv)
     comparison = compare(parsed.runs)
     print(comparison.to_json() if parsed.json else comparison)

@@ -20,10 +20,13 @@ from ..settings.addresses import is_s3
 from ..settings.project import COMMAND, LaunchError
 from ..storage import code, s3
 
-USAGE = (
-    f"`{COMMAND} again NAME [options]` launches the same again; the options are those of the job, "
-    f"and replace what it had; `{COMMAND} list` lists the names"
-)
+HELP = f"""\
+usage: {COMMAND} again NAME [options]
+
+Launch a job or a run of the pipeline again. `{COMMAND} list` lists the names.
+
+The options are those of `{COMMAND} JOB` or `{COMMAND} pipeline`, and replace
+those of the earlier launch."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def prepare(argv: Sequence[str]) -> Repetition:
             of secret options are missing.
     """
     if not argv or argv[0].startswith("-"):
-        raise LaunchError(f"again: name a job or a run first: {USAGE}")
+        raise LaunchError(f"again: name a job or a run first: `{COMMAND} list` lists them")
     name, *changes = argv
     entry = listing.find(name)
     if entry.backend == "sagemaker":

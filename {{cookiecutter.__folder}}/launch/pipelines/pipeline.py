@@ -510,16 +510,18 @@ class _Parser(Parser):
             "pipeline",
             usage=project.COMMAND
             + " {pipeline,deploy} [--OPTION VALUE ...] [--OPTION.JOB VALUE ...]",
-            description=f"Run {', '.join(listed)} as a pipeline, or deploy it for others to "
-            f"execute. {config.FILE} lists the jobs, and the inputs that none of them writes.",
+            description=f"Run {', '.join(listed)} as a pipeline, or deploy it for schedules and "
+            f"other people. {config.FILE} lists the jobs, and the inputs that none of them writes.",
             epilog=f"The other options are those of `{project.COMMAND} JOB --help`: "
-            "--instance_count 2 is for every job that has the option, "
-            f"--instance_count.{listed[-1]} 2 for one.",
+            "--instance_count 2 applies to every job that has the option, "
+            f"--instance_count.{listed[-1]} 2 to one.",
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
             add_help=False,
         )
         self.actions = [
-            self.add_argument("-h", "--help", action="help", help="show this help and exit"),
+            self.add_argument(
+                "-h", "--help", action="help", help="show this help message and exit"
+            ),
             self.add_argument(
                 "--cache",
                 action=argparse.BooleanOptionalAction,
@@ -532,15 +534,15 @@ class _Parser(Parser):
                 dest="from_job",
                 metavar="JOB",
                 default=argparse.SUPPRESS,
-                help="begin with this job; the results of the jobs before it are taken from an "
+                help="begin with this job, and take the results of the jobs before it from an "
                 "earlier run",
             ),
             self.add_argument(
                 "--from_run",
                 metavar="RUN",
                 default=argparse.SUPPRESS,
-                help="the run that has these results: by default the newest one in which they are "
-                "complete; on SageMaker the name or the ARN of an execution",
+                help="the run to take these results from: a name or, on SageMaker, the name or ARN "
+                "of an execution; by default the newest run in which they are complete",
             ),
         ]
         if metric:

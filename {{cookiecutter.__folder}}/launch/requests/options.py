@@ -245,6 +245,7 @@ def parse(
     typed, job_words = parser.split(argv)
     options = argparse.Namespace(**{name: parsed.pop(name) for name in parser.launch_options})
     options.run_name = options.run_name or launch_id
+    options.shard, options.env = options.shard or [], options.env or []
     named = {name: _clean(name, parsed.pop(name)) for name in parser.channels if name in parsed}
     named |= upstream_inputs
     if first:
@@ -387,60 +388,60 @@ def _add_launch_options(group: Any, job: Job) -> list[argparse.Action]:
             "--backend",
             choices=["local", "docker", "sagemaker"],
             default="local",
-            help="where the job runs: processes, containers or SageMaker",
+            help="where the job runs: in processes, in containers, or on SageMaker",
         ),
         add(
             "--instance_count",
             type=int,
             default=defaults["instance_count"],
-            help="number of hosts, on every backend",
+            help="number of hosts",
         ),
         add(
             "--instance_type",
             metavar="TYPE[,TYPE...]",
             default=defaults["instance_type"],
-            help="instance type on SageMaker; of up to five, the first that has capacity is used",
+            help="instance type on SageMaker; of up to five, SageMaker uses the first that is "
+            "available",
         ),
         add(
             "--volume_size_in_gb",
             type=int,
             default=defaults["volume_size_in_gb"],
-            help="disk of a SageMaker instance",
+            help="size of the disk of each instance on SageMaker",
         ),
         add(
             "--max_runtime_in_seconds",
             type=int,
             default=defaults["max_runtime_in_seconds"],
-            help="the job is stopped when it runs longer",
+            help="time after which the job is stopped",
         ),
         add(
             "--run_name",
             type=_run_name,
-            help="name of the run, which several jobs may share; by default the time and six "
-            "random letters or digits",
+            help="name of the run, which several jobs can share; by default the current time and "
+            "six random letters or digits",
         ),
         add(
             "--shard",
             action="append",
             choices=inputs,
-            default=[],
-            help="distribute the files of this input over the hosts instead of giving each all",
+            help="distribute the files of this input among the hosts; by default, each host gets "
+            "all files",
         ),
         add(
             "--env",
             action="append",
             type=_key_value,
             metavar="KEY=VALUE",
-            default=[],
-            help="environment variable of the job; may be repeated",
+            help="environment variable of the job; can be repeated",
         ),
-        add("--image", help="image to run instead of this commit's"),
+        add("--image", help="image to run instead of that of this commit"),
         add(
             "--code",
             action=argparse.BooleanOptionalAction,
             default=False,
             help="run the code as it is now, uncommitted changes included, in the last image with "
-            "the same environment; the backend local does so anyway",
+            "the same environment; the backend local always does",
         ),
         add(
             "--wait",
@@ -448,7 +449,7 @@ def _add_launch_options(group: Any, job: Job) -> list[argparse.Action]:
             default=True,
             help="follow the job until it ends",
         ),
-        add("--plan", action="store_true", help="print the request and start nothing"),
+        add("--plan", action="store_true", help="print the request without starting the job"),
     ]
 
 
