@@ -1,4 +1,4 @@
-"""What `--backend docker` costs, and how soon a container does its work.
+"""What `--backend docker` costs.
 
     python benchmarks/docker.py
 

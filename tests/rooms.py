@@ -37,8 +37,8 @@ TESTS_OF_THE_EXAMPLE = (
 )
 """The tests of a generated repository that read its jobs, its data, or the table of its jobs.
 
-The others use jobs of their own. They run in ``test_project.py``, which runs all tests once; where
-a repository has other jobs, these run."""
+The others use jobs of their own. ``test_project.py`` and ``test_dev_container.py`` run all tests;
+where a repository has other jobs, these run."""
 
 EXAMPLE_TESTS = ("example/", "another_model/", "test_another_model.py")
 """In ``tests/`` of the template."""

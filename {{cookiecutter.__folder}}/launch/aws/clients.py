@@ -20,9 +20,10 @@ def session() -> Any:
     import botocore.session
 
     core = botocore.session.get_session()
+    session = boto3.Session(botocore_session=core, region_name=setting("AWS_REGION") or None)
+    # Only now, because a session of boto3 adds a path to the loader that it finds.
     descriptions = _service_descriptions(core.get_config_variable("data_path"))
     core.register_component("data_loader", descriptions)
-    session = boto3.Session(botocore_session=core, region_name=setting("AWS_REGION") or None)
     if not session.region_name:
         require("AWS_REGION")
     return session

@@ -51,7 +51,7 @@ _ADVICE = {
 }
 
 _KEY_ACTION = re.compile(r"kms:\w+")
-_MESSAGE_LENGTH = 500
+_MESSAGE_LENGTH = 1000
 
 
 def explain(error: Exception) -> str:
@@ -60,15 +60,16 @@ def explain(error: Exception) -> str:
 
     match error:
         case exceptions.ClientError():
-            code, message = (error.response["Error"].get(key, "") for key in ("Code", "Message"))
+            details = error.response["Error"]
+            code, message = details.get("Code", ""), " ".join(details.get("Message", "").split())
+            if len(message) > _MESSAGE_LENGTH:  # for example the page of a proxy
+                message = f"{message[:_MESSAGE_LENGTH]}…"
             advice = _ADVICE.get(code.removesuffix("Exception"))
             if advice == _DENIED:
-                advice = _denied(error.response["Error"])
+                advice = _denied({**details, "Message": message})
             elif advice == _KEY and message:
                 advice = f"{message}: {advice}"  # the message names the key
-            # The message can be the page of a proxy.
-            advice = advice or " ".join(message.split())[:_MESSAGE_LENGTH]
-            return f"{error.operation_name}: {code}: {advice}"
+            return f"{error.operation_name}: {code}: {advice or message}"
         case exceptions.NoCredentialsError():
             return "there are no AWS credentials: run `aws configure sso`, or set AWS_PROFILE"
         case (
