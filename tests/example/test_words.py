@@ -80,6 +80,7 @@ def test_the_example_is_in_its_own_files(bake: Bake) -> None:
 def test_the_example_is_not_in_the_tests_of_the_template() -> None:
     root = TEMPLATE.parent
     files = [*template_tests(), *root.glob("hooks/*.py"), *root.glob(".ci/*"), root / "Makefile"]
+    files += root.glob(".github/workflows/*")
     found = []
     for path in files:
         found += findings(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"))
