@@ -186,8 +186,8 @@ def handler(project: Path, code: str, dataset: Path, cpus: int) -> Measured:
     """Run the handler of a job on so many CPUs, and time it without the start of Python."""
     folder = project / "out" / "benchmark"
     limits = [f"{name}={cpus}" for name in LIMITS]
-    words = ("env", *limits, PYTHON, "-c", code, dataset, folder)
-    return float(output(project, *words)), take(folder)
+    seconds = output(project, "env", *limits, PYTHON, "-c", code, dataset, folder)
+    return float(seconds), take(folder)
 
 
 def take(folder: Path) -> dict[str, bytes]:
