@@ -25,8 +25,6 @@ from timing import generate, shell
 PYTHON = ".venv/bin/python"
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 ROUNDS = 3
-LIMITS = ("JOB_CPUS", "POLARS_MAX_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
-"""What an entrypoint sets from the first one, for the libraries."""
 TABLE_ROWS = 18_000
 """Of a table of 1 MB."""
 
@@ -92,28 +90,22 @@ print("| vCPUs | at most times as fast |", "|---:|---:|", sep="\\n")
 for cpus in (2, 4, 16, 96):
     print(f"| {cpus} | {sum(fits) / max(sum(fits) / cpus, max(fits), serial):.1f} |")
 """
-TUNING = """
+HANDLER = """
 import sys, time
 from pathlib import Path
-from penguin_species.tuning import TuningHandler
+from penguin_species.runtime.cpu_limit import limit_threads
 
-output = Path(sys.argv[2])
+limit_threads()  # as an entrypoint does, before it imports libraries
+from penguin_species import training, tuning
+
+dataset, output = map(Path, sys.argv[1:])
 output.mkdir(parents=True)
 started = time.perf_counter()
-TuningHandler(trials=12, folds=5, seed=0).run(Path(sys.argv[1]), output)
+{run}
 print(time.perf_counter() - started)
 """
-TRAINING = """
-import sys, time
-from pathlib import Path
-from penguin_species.training import TrainingHandler
-
-output = Path(sys.argv[2])
-output.mkdir(parents=True)
-started = time.perf_counter()
-TrainingHandler(seed=0).run(Path(sys.argv[1]), None, output)
-print(time.perf_counter() - started)
-"""
+TUNING = HANDLER.format(run="tuning.TuningHandler(12, folds=5, seed=0).run(dataset, output)")
+TRAINING = HANDLER.format(run="training.TrainingHandler(seed=0).run(dataset, None, output)")
 START = """
 import os, statistics, subprocess, sys, time
 
@@ -185,8 +177,7 @@ def job(project: Path, name: str, dataset: Path, cpus: int) -> Measured:
 def handler(project: Path, code: str, dataset: Path, cpus: int) -> Measured:
     """Run the handler of a job on so many CPUs, and time it without the start of Python."""
     folder = project / "out" / "benchmark"
-    limits = [f"{name}={cpus}" for name in LIMITS]
-    seconds = output(project, "env", *limits, PYTHON, "-c", code, dataset, folder)
+    seconds = output(project, "env", f"JOB_CPUS={cpus}", PYTHON, "-c", code, dataset, folder)
     return float(seconds), take(folder)
 
 

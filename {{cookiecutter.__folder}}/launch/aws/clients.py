@@ -31,8 +31,10 @@ def session() -> Any:
 
 @cache
 def _service_descriptions(data_path: str | None) -> Any:
-    """Return botocore's descriptions of the services, whose reading takes most of the time of a
-    client."""
+    """Return a loader of botocore's descriptions of services, which keeps what it has read.
+
+    Reading them takes most of the time that creating a client takes.
+    """
     from botocore.loaders import create_loader
 
     return create_loader(data_path)

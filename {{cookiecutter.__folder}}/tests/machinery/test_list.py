@@ -10,7 +10,6 @@ from aws_faults import Faults
 from launch import LaunchError
 from launch import list as list_launches
 from launch.__main__ import main
-from launch.aws import clients
 from launch.commands import table
 from launch.history import account, listing, recordings
 from launches import START, Launches
@@ -215,10 +214,6 @@ def test_without_a_network_the_list_shows_this_machine(
     assert len(shown.err.splitlines()) == 1
 
 
-session = clients.session
-"""Makes a new one."""
-
-
 @pytest.mark.parametrize("missing", ["AWS_REGION", "AWS_ACCESS_KEY_ID"])
 @pytest.mark.usefixtures("launches")
 def test_without_credentials_or_region_the_list_shows_this_machine(
@@ -230,7 +225,6 @@ def test_without_credentials_or_region_the_list_shows_this_machine(
     assert main(["probe", "--input_path", str(small_project / "data"), "--run_name", "here"]) == 0
     monkeypatch.delenv(missing)
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    monkeypatch.setattr(clients, "session", session)
     capsys.readouterr()
     assert main(["list"]) == 0
     shown = capsys.readouterr()
